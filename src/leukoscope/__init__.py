@@ -1,0 +1,32 @@
+"""Leukoscope finds leukaemic blasts in blood-smear microscopy. Research use only, not for diagnosis.
+
+Public names are loaded on first use, so that importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from leukoscope.errors import LeukoscopeError as LeukoscopeError
+    from leukoscope.inference.predictor import load as load
+
+_HOMES = {
+    "load": "leukoscope.inference.predictor",
+    "LeukoscopeError": "leukoscope.errors",
+}
+
+__all__ = ["LeukoscopeError", "__version__", "load"]  # noqa: RUF022 - the version last
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'leukoscope' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,109 @@
+"""The one place that shows progress: a bar on a terminal, a plain line now and then elsewhere.
+
+Everything goes to standard error, so that results on standard output stay clean.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+PLAIN_LINE_SECONDS = 10.0
+
+
+class Bar(Protocol):
+    """What a caller of :func:`progress` may do."""
+
+    def advance(self, steps: int = 1) -> None:
+        """Say that ``steps`` more are done."""
+
+    def note(self, text: str) -> None:
+        """Show a short text beside the bar, such as the current loss."""
+
+
+class _PlainBar:
+    def __init__(self, description: str, total: int | None) -> None:
+        self.description, self.total, self.done, self.text = description, total, 0, ""
+        self.started = self.printed = time.monotonic()
+
+    def advance(self, steps: int = 1) -> None:
+        self.done += steps
+        now = time.monotonic()
+        if now - self.printed >= PLAIN_LINE_SECONDS:
+            self.printed = now
+            self.print_line()
+
+    def note(self, text: str) -> None:
+        self.text = text
+
+    def print_line(self) -> None:
+        of = f" of {self.total:,}" if self.total is not None else ""
+        rate = self.done / max(time.monotonic() - self.started, 1e-9)
+        text = f", {self.text}" if self.text else ""
+        print(f"{self.description}: {self.done:,}{of} ({rate:,.1f}/s{text})", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress(description: str, total: int | None = None) -> Iterator[Bar]:
+    """Show the progress of one long step.
+
+    Args:
+        description: what is being done, as the user would say it: ``"checking files"``.
+        total: number of steps, ``None`` when it is not known.
+
+    On a terminal this is a bar with the time that remains. Elsewhere a line appears every ten seconds and one at
+    the end of a step that took longer than that.
+    """
+    if sys.stderr.isatty():
+        with _rich_bar(description, total) as bar:
+            yield bar
+        return
+    plain = _PlainBar(description, total)
+    yield plain
+    if plain.printed > plain.started:
+        plain.print_line()
+
+
+@contextmanager
+def _rich_bar(description: str, total: int | None) -> Iterator[Bar]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description:<28}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[text]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as shown:
+        task = shown.add_task(description, total=total, text="")
+
+        class RichBar:
+            def advance(self, steps: int = 1) -> None:
+                shown.advance(task, steps)
+
+            def note(self, text: str) -> None:
+                shown.update(task, text=text)
+
+        yield RichBar()
+
+
+def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+    """Pass ``items`` through while showing progress."""
+    if total is None and hasattr(items, "__len__"):
+        total = len(items)
+    with progress(description, total) as bar:
+        for item in items:
+            yield item
+            bar.advance()
+
+
+def say(text: str) -> None:
+    """Print one line for the user to standard error."""
+    print(text, file=sys.stderr, flush=True)
