@@ -1,0 +1,207 @@
+"""What ``bundle.json`` holds: everything a model needs to be used, judged and traced, in one typed document."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Any, Self
+
+import polars as pl
+from pydantic import Field, field_validator, model_validator
+
+from leukoscope.cells.preprocess import Preprocess
+from leukoscope.cells.quality import QualityLimits
+from leukoscope.cohort.manifest import Manifest
+from leukoscope.core.config import Config
+from leukoscope.evaluation.calibration import Calibration
+from leukoscope.evaluation.operating_points import OperatingPoint
+from leukoscope.evaluation.ruler import Ruler
+
+SCHEMA_VERSION = 1
+
+INFO = "bundle.json"
+MODEL = "model.onnx"
+MODEL_DATA = "model.onnx.data"
+SUBJECTS = "subjects.parquet"
+NOVELTY = "novelty.npz"
+WEIGHTS = "weights.safetensors"
+CARD = "CARD.md"
+
+FITTING_ROLES = ("train", "validation", "calibration")
+"""Roles of cells that fitted anything: weights; stopping and choosing; temperature and operating points."""
+
+
+class Architecture(Config):
+    """Which network, as ``leukoscope.models.create_model(name, **arguments)`` builds it."""
+
+    name: str
+    arguments: dict[str, Any] = {}
+
+
+class Count(Config):
+    """How many cells of how many subjects."""
+
+    num_cells: int
+    num_subjects: int
+
+
+class TrainingData(Config):
+    """What the model was fitted on.
+
+    Attributes:
+        name: the source's name, such as ``"C-NMC 2019"``.
+        manifest_fingerprint: :meth:`Manifest.fingerprint` of the split that was used.
+        counts: role -> class -> count; roles as in the ``split`` column of that split.
+        protocol: how the split was made, ``"official"`` and so on.
+        unit: ``"subject"``, or ``"image"`` for a leaky split.
+        leaky: one subject may be on both sides, or subjects are unknown; no figure of this model says how it
+            does on new people.
+        synthetic: the cells were drawn, not photographed.
+    """
+
+    name: str = ""
+    manifest_fingerprint: str = ""
+    counts: dict[str, dict[str, Count]] = {}
+    protocol: str = ""
+    unit: str = "subject"
+    leaky: bool = False
+    synthetic: bool = False
+    licence: str = ""
+    citation: str = ""
+
+    @classmethod
+    def of(cls, split: Manifest) -> Self:
+        """The description of a split, counted from its rows."""
+        metadata = split.metadata
+        return cls(
+            name=metadata.get("source_name", ""),
+            manifest_fingerprint=split.fingerprint(),
+            counts=_counts(split.frame),
+            protocol=metadata.get("protocol", ""),
+            unit=metadata.get("unit", "subject"),
+            leaky=split.is_leaky,
+            synthetic=split.is_synthetic,
+            licence=metadata.get("licence", ""),
+            citation=metadata.get("citation", ""),
+        )
+
+
+def _counts(frame: pl.DataFrame) -> dict[str, dict[str, Count]]:
+    label = pl.col("label").fill_null("unlabelled")
+    size = [pl.len().alias("cells"), pl.col("subject_id").n_unique().alias("subjects")]
+    counts: dict[str, dict[str, Count]] = {}
+    grouped = frame.with_columns(label).group_by("split", "label").agg(size).sort("split", "label")
+    for role, name, cells, subjects in grouped.iter_rows():
+        counts.setdefault(role, {})[name] = Count(num_cells=cells, num_subjects=subjects)
+    return counts
+
+
+class Metric(Config):
+    """One number with its interval, as in ``report.json``; ``estimate`` is ``None`` where it is undefined."""
+
+    estimate: float | None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    confidence_level: float | None = 0.95
+    unit: str = "subject"
+    num_cells: int | None = None
+    num_subjects: int | None = None
+    threshold: float | None = None
+    reason: str | None = None
+
+
+class NoveltyLimit(Config):
+    """When a cell is unlike everything seen in training.
+
+    Attributes:
+        distance: cosine distance (0..2) of an embedding to its ``k``-th nearest reference; beyond it, novel.
+        k: which neighbour counts, from 1.
+        fitted_on: whose cells the limit was set on.
+    """
+
+    distance: float = Field(gt=0)
+    k: int = Field(default=5, ge=1)
+    fitted_on: str = ""
+
+
+class Privacy(Config):
+    """How ``subjects.parquet`` names people: in the clear, or as hashes salted with ``salt`` (hexadecimal)."""
+
+    hashed: bool = False
+    salt: str = ""
+
+
+class BundleInfo(Config):
+    """The content of ``bundle.json``.
+
+    Attributes:
+        classes: the K class names in the order of the logits.
+        positive_classes: those that count as blast, in any order.
+        preprocess: how an image becomes the model's input; also the field and the scale that are assumed.
+        views: 1, or 8 for the mean of the logits over the eight dihedral views.
+        calibration: from logits to probabilities.
+        operating_points: frozen thresholds; the first one decides.
+        quality_limits: numbers behind the quality flags.
+        novelty: limit for "have I seen anything like this?", ``None`` where no references were kept.
+        ruler: the size-only baseline of the same training subjects, ``None`` where sizes are unknown.
+        metrics: name -> reading, on the cells that ``metrics_on`` names.
+        recipe: the whole configuration of the training.
+        versions: of Python and the packages that shaped the model.
+        files: name -> SHA-256 of every other file of the bundle; filled in by ``write_bundle``.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    name: str
+    created_at: str
+    architecture: Architecture
+    classes: tuple[str, ...] = Field(min_length=2)
+    positive_classes: tuple[str, ...] = Field(min_length=1)
+    preprocess: Preprocess
+    views: int = 1
+    calibration: Calibration
+    operating_points: tuple[OperatingPoint, ...] = Field(min_length=1)
+    quality_limits: QualityLimits = QualityLimits()
+    novelty: NoveltyLimit | None = None
+    ruler: Ruler | None = None
+    training_data: TrainingData = TrainingData()
+    metrics: dict[str, Metric] = {}
+    metrics_on: str = ""
+    recipe: dict[str, Any] = {}
+    versions: dict[str, str] = {}
+    privacy: Privacy = Privacy()
+    files: dict[str, str] = {}
+
+    @field_validator("views")
+    @classmethod
+    def _one_or_eight(cls, views: int) -> int:
+        if views not in (1, 8):
+            raise ValueError("must be 1 or 8")
+        return views
+
+    @field_validator("files")
+    @classmethod
+    def _plain_names(cls, files: dict[str, str]) -> dict[str, str]:
+        for name in files:
+            if name in ("", ".", "..", INFO) or PurePosixPath(name).name != name or "\\" in name:
+                raise ValueError(f"names '{name}', which is no plain file name")
+        return files
+
+    @model_validator(mode="after")
+    def _classes_agree(self) -> Self:
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError("names a class twice")
+        unknown = sorted(set(self.positive_classes) - set(self.classes))
+        if unknown or set(self.positive_classes) == set(self.classes):
+            raise ValueError(f"positive_classes {unknown or self.classes} must be some, not all, of the classes")
+        return self
+
+
+def fitting_cells(split: Manifest) -> pl.DataFrame:
+    """Every cell that fitted anything, for ``subjects.parquet``: ``subject_id, sha256, role``."""
+    used = split.frame.filter(pl.col("split").is_in(FITTING_ROLES))
+    return used.select("subject_id", "sha256", pl.col("split").alias("role"))
+
+
+def required_files(names: Sequence[str]) -> list[str]:
+    """Those files without which a bundle is none and that ``names`` lacks."""
+    return [name for name in (MODEL, SUBJECTS, CARD) if name not in names]

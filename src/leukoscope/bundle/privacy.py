@@ -1,0 +1,36 @@
+"""Salted hashes of subjects and cells: a leak can still be found, names cannot be read off.
+
+A short subject id can be guessed and tried, salt or not: this hides names from readers, not from a search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import polars as pl
+
+from leukoscope.bundle.format import Privacy
+from leukoscope.core.files import sha256_bytes
+
+
+def salted(values: Iterable[str], privacy: Privacy) -> list[str]:
+    """Each value as it stands in ``subjects.parquet``: itself, or the SHA-256 of salt and value.
+
+    >>> salted(["H10"], Privacy())
+    ['H10']
+    >>> salted(["H10"], Privacy(hashed=True, salt="00"))[0][:8] == salted(["H10"], Privacy(hashed=True, salt="01"))[0][:8]
+    False
+    """
+    if not privacy.hashed:
+        return list(values)
+    return [sha256_bytes(f"{privacy.salt}:{value}".encode()) for value in values]
+
+
+def hashed(column: str, privacy: Privacy) -> pl.Expr:
+    """The column with every value salted and hashed; unknown stays unknown."""
+    return pl.col(column).map_batches(lambda values: _series(values, privacy), return_dtype=pl.Utf8)
+
+
+def _series(values: pl.Series, privacy: Privacy) -> pl.Series:
+    unique = values.unique().drop_nulls()
+    return values.replace_strict(unique, pl.Series(salted(unique, privacy), dtype=pl.Utf8), default=None)
