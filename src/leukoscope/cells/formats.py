@@ -1,0 +1,75 @@
+"""The image formats read here: how to tell them by their first bytes, and whether a file is whole."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import NamedTuple
+
+from leukoscope.errors import ImageFormatError, TruncatedImageError
+
+
+class Format(NamedTuple):
+    """A format, the endings its files carry (lower case) and the bytes they begin with."""
+
+    name: str
+    suffixes: tuple[str, ...]
+    beginnings: tuple[bytes, ...]
+
+
+FORMATS = (
+    Format("BMP", (".bmp", ".dib"), (b"BM",)),
+    Format("PNG", (".png",), (b"\x89PNG\r\n\x1a\n",)),
+    Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), (b"\xff\xd8\xff",)),
+    Format("TIFF", (".tif", ".tiff"), (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+    Format("WebP", (".webp",), (b"RIFF",)),
+)
+_BY_SUFFIX = {suffix: form for form in FORMATS for suffix in form.suffixes}
+_PNG_END = b"IEND\xaeB`\x82"
+_JPEG_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"
+
+
+def sniff(data: bytes, title: str) -> Format:
+    """The format of ``data`` by its first bytes; the ending of ``title`` must not say another one.
+
+    Raises:
+        ImageFormatError: for no known format, or a name that promises another.
+    """
+    promised = _BY_SUFFIX.get(PurePath(title).suffix.lower())
+    found = next((form for form in FORMATS if data.startswith(form.beginnings)), None)
+    if found is not None and found.name == "WebP" and data[8:12] != b"WEBP":
+        found = None
+    if found is None:
+        names = ", ".join(form.name for form in FORMATS)
+        raise ImageFormatError(
+            title,
+            f"expected {promised.name if promised else f'an image ({names})'}, found {_describe(data)}",
+            hint="convert it to one of these formats, or leave it out",
+        )
+    if promised is not None and promised is not found:
+        reason = f"the name says {promised.name}, the content is {found.name}"
+        raise ImageFormatError(title, reason, hint=f"rename it to end in {found.suffixes[0]}")
+    return found
+
+
+def _describe(data: bytes) -> str:
+    start = data[:16]
+    if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in start):
+        return f"text beginning {start.decode('ascii')!r}"
+    return f"bytes beginning {start[:8].hex(' ')}"
+
+
+def check_complete(form: Format, data: bytes, title: str) -> None:
+    """Raise :class:`TruncatedImageError` if ``data`` has lost its end, as far as the format itself tells.
+
+    Decoders go on with what they have: a JPEG without its last half comes out half grey.
+    """
+    if form.name == "PNG":
+        whole = data.rfind(_PNG_END) > 0
+    elif form.name == "JPEG":
+        whole = data.rfind(_JPEG_END) > data.rfind(_JPEG_SCAN)
+    elif form.name == "WebP":
+        whole = len(data) >= 8 + int.from_bytes(data[4:8], "little")
+    else:
+        whole = True
+    if not whole:
+        raise TruncatedImageError(title, f"the {form.name} file ends too early", hint="copy the file again")
