@@ -1,0 +1,1 @@
+"""Judgement of a prediction table: metrics, intervals by subject, calibration, the ruler, the report."""

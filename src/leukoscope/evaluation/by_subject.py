@@ -1,0 +1,65 @@
+"""One row a subject: what its cells were called. No diagnosis is given for a subject."""
+
+from __future__ import annotations
+
+import polars as pl
+
+Z_95 = 1.959963984540054
+"""The 0.975 quantile of the standard normal distribution."""
+
+
+def by_subject(frame: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
+    """Count the decisions of each subject, in the order in which subjects first appear.
+
+    Args:
+        frame: rows of a prediction table with ``subject_id, decision, blast_probability`` and, where known,
+            ``error``. Rows without a subject make one row with an empty ``subject_id``.
+
+    Returns:
+        ``subject_id, num_cells, num_blast, num_normal, num_indeterminate, num_unreadable, blast_fraction,
+        ci_low, ci_high, mean_probability``. The four counts add up to ``num_cells``; an unreadable cell is
+        not counted as indeterminate. ``blast_fraction`` is blasts among the decided cells (blast or normal),
+        with the 95 % Wilson interval, which takes cells as independent; null where no cell was decided.
+    """
+    columns = frame.collect_schema().names()
+    broken = pl.col("blast_probability").is_null()
+    if "error" in columns:
+        broken = broken | (pl.col("error").fill_null("") != "")
+    counts = {
+        f"num_{name}": (~broken & (pl.col("decision") == name)).sum()
+        for name in ("blast", "normal", "indeterminate")
+    }
+    rows = (
+        frame.lazy()
+        .group_by(pl.col("subject_id").fill_null(""), maintain_order=True)
+        .agg(
+            num_cells=pl.len(),
+            **counts,
+            num_unreadable=broken.sum(),
+            mean_probability=pl.col("blast_probability").filter(~broken).mean(),
+        )
+    )
+    low, high = wilson(pl.col("num_blast"), pl.col("num_blast") + pl.col("num_normal"))
+    decided = pl.col("num_blast") + pl.col("num_normal")
+    share = pl.when(decided > 0).then(pl.col("num_blast") / decided)
+    rows = rows.with_columns(blast_fraction=share, ci_low=low, ci_high=high)
+    order = ["subject_id", "num_cells", *counts, "num_unreadable", "blast_fraction", "ci_low", "ci_high"]
+    return rows.select(*order, "mean_probability").collect()
+
+
+def wilson(successes: pl.Expr, trials: pl.Expr, *, z: float = Z_95) -> tuple[pl.Expr, pl.Expr]:
+    """Wilson's score interval (Wilson 1927) for a share; null where there are no trials.
+
+    >>> low, high = wilson(pl.lit(8), pl.lit(10))
+    >>> pl.select(low.round(4).alias("low"), high.round(4).alias("high")).row(0)
+    (0.4902, 0.9433)
+    """
+    n = trials.cast(pl.Float64)
+    share = successes / n
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z * (share * (1 - share) / n + z**2 / (4 * n**2)).sqrt() / (1 + z**2 / n)
+    known = trials > 0
+    return (
+        pl.when(known).then((centre - half).clip(0.0, 1.0)),
+        pl.when(known).then((centre + half).clip(0.0, 1.0)),
+    )
