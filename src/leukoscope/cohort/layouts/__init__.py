@@ -1,0 +1,1 @@
+"""Layouts of cell images on disk: C-NMC 2019, one folder a class, a table of paths."""

@@ -1,0 +1,51 @@
+"""The official index of C-NMC 2019: every file of the complete data set, as published.
+
+The index travels in the package as ``cnmc2019.parquet``; ``scripts/make_official_index.py`` makes it.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from io import BytesIO
+
+import polars as pl
+
+from leukoscope.cohort.source import natural_key
+
+NUM_CELLS = {"training": 10_661, "preliminary": 1_867, "final": 2_586}
+"""Cells in each part of the complete set; 15,114 in all."""
+
+
+@cache
+def official_index() -> pl.DataFrame:
+    """Every file of the complete data set, one row each, 15,114 in all.
+
+    Columns:
+        split: ``training``, ``preliminary`` or ``final`` (the ``source`` of a manifest).
+        fold: official fold 0, 1, 2 of a training cell, else null.
+        file: the published file name.
+        uid_name: the original name with its ending; null in the final test.
+        subject, label: as in a manifest (``H3`` upper-cased, ``blast`` or ``normal``); null in the final test.
+        sha256: of the published BMP, in hexadecimal.
+        cell_width, cell_height: the bounding box in pixels, counted; training cells only.
+        duplicate_group: of subjects that share pictures (``20+21``), or of final cells that are the same picture.
+    """
+    packed = pl.read_parquet(BytesIO(files("leukoscope.cohort").joinpath("cnmc2019.parquet").read_bytes()))
+    return packed.with_columns(pl.col("sha256").bin.encode("hex"))
+
+
+@cache
+def _groups() -> tuple[tuple[str, str], ...]:
+    known = official_index().filter(pl.col("subject").is_not_null() & pl.col("duplicate_group").is_not_null())
+    rows = known.select("subject", "duplicate_group").unique().rows()
+    return tuple(sorted(rows, key=lambda row: natural_key(row[0])))
+
+
+def subject_groups() -> dict[str, str]:
+    """The duplicate group of each subject that shares pictures with another.
+
+    >>> subject_groups()["H3"], sorted(set(subject_groups().values()))
+    ('H3+H10', ['20+21', '51+75+78', 'H2+H4+H5+H6', 'H3+H10'])
+    """
+    return dict(_groups())
