@@ -3,9 +3,10 @@
 
 usage: make_official_index.py INDEX.csv [OUT.parquet]
 
-INDEX.csv lists every file of the complete set: split,fold,file,uid_name,subject,label,sha256,bytes,bbox_x,bbox_y,
-bbox_w,bbox_h. Its boxes are last minus first pixel, so one less than the count that is kept here. The duplicate
-groups are derived from the hashes.
+INDEX.csv lists every file of the complete set, with the columns
+split,fold,file,uid_name,subject,label,sha256,bytes,bbox_x,bbox_y,bbox_w,bbox_h
+Its boxes are last minus first pixel, so one less than the count that is kept here. The duplicate groups are
+derived from the hashes.
 """
 
 import argparse

@@ -24,8 +24,8 @@ class Classes:
         rename: new name by old.
 
     Raises:
-        UnknownClassError: for names of unknown meaning, for two that differ only in case, and for ``positive`` or
-            ``rename`` that name none of those found.
+        UnknownClassError: for names of unknown meaning, for two that differ only in case, and for
+            ``positive`` or ``rename`` that name none of those found.
 
     >>> kinds = Classes(["ALL", "hem"])
     >>> kinds.names, kinds.positive, kinds.label("ALL")

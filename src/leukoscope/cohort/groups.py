@@ -44,8 +44,8 @@ def duplicate_groups(
         known: owners already known to belong together, with the name of their group.
 
     Returns:
-        For each cell the name of its group, None for an owner that shares with nobody. A group's name is the known
-        one, else its owners joined by ``+``.
+        For each cell the name of its group, None for an owner that shares with nobody. A group's name is the
+        known one, else its owners joined by ``+``.
 
     >>> duplicate_groups(["20", "21", "H5"], ["x", "x", "y"])
     ['20+21', '20+21', None]

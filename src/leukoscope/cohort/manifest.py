@@ -1,7 +1,7 @@
 """The manifest: one row a cell, whose it is and what was measured; a split is a manifest with roles.
 
-Parquet. The columns are :data:`COLUMNS`; the file's metadata say where the images lie (``root``), what the classes
-are, where the cells come from and, for a split, how it was made.
+Parquet. The columns are :data:`COLUMNS`; the file's metadata say where the images lie (``root``), what the
+classes are, where the cells come from and, for a split, how it was made.
 """
 
 from __future__ import annotations
@@ -48,9 +48,10 @@ COLUMNS: dict[str, type[pl.DataType]] = {
     "photograph_id": pl.String,
     "duplicate_group": pl.String,
 }
-"""Columns of every manifest, in order. ``label``, ``subject_id`` and the sizes are null where unknown; ``source`` is
-the part of the data set (C-NMC: ``training``, ``preliminary``, ``final``); sizes are in pixels; ``quality`` is empty
-for a good cell, else its flags joined by commas, or ``unreadable: <reason>``. A split adds ``split``."""
+"""Columns of every manifest, in order. ``label``, ``subject_id`` and the sizes are null where unknown;
+``source`` is the part of the data set (C-NMC: ``training``, ``preliminary``, ``final``); sizes are in pixels;
+``quality`` is empty for a good cell, else its flags joined by commas, or ``unreadable: <reason>``. A split
+adds ``split``."""
 
 _NEVER_NULL = ("cell_id", "path", "source", "sha256", "quality")
 
@@ -62,13 +63,13 @@ class Manifest:
     Args:
         frame: one row a cell, columns as :data:`COLUMNS` (and ``split``).
         root: the folder or zip file that ``path`` is relative to.
-        metadata: text by key: ``kind`` (``manifest`` or ``split``), ``layout``, ``source_name``, ``classes`` and
-            ``positive_classes`` (JSON lists), ``synthetic``, ``leaky``, ``licence``, ``citation``; for a split also
-            ``protocol``, ``unit``, ``seed``, ``folds``.
+        metadata: text by key: ``kind`` (``manifest`` or ``split``), ``layout``, ``source_name``, ``classes``
+            and ``positive_classes`` (JSON lists), ``synthetic``, ``leaky``, ``licence``, ``citation``; for a
+            split also ``protocol``, ``unit``, ``seed``, ``folds``.
 
     Raises:
-        ManifestError: when a column is missing or of another type, an id is empty or twice there, or a label is not
-            among the classes.
+        ManifestError: when a column is missing or of another type, an id is empty or twice there, or a label
+            is not among the classes.
     """
 
     frame: pl.DataFrame
@@ -147,7 +148,7 @@ class Manifest:
         return self.metadata.get("synthetic") == "true"
 
     def fingerprint(self) -> str:
-        """SHA-256 over the sorted (cell_id, sha256, label, subject_id) of all rows: the same for any order of rows."""
+        """SHA-256 over the sorted rows (cell_id, sha256, label, subject_id): their order does not matter."""
         rows = sorted(map(json.dumps, self.frame.select("cell_id", "sha256", "label", "subject_id").rows()))
         return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
@@ -203,7 +204,7 @@ def _check_schema(path: Path | str, metadata: Mapping[str, str]) -> None:
     version = metadata.get("schema_version", "")
     if not version.isdecimal() or int(version) > SCHEMA_VERSION:
         raise ManifestError(
-            f"{path}: written with schema version {version or 'none'}, this Leukoscope reads up to {SCHEMA_VERSION}",
+            f"{path}: schema version {version or 'none'}; this Leukoscope reads up to {SCHEMA_VERSION}",
             hint="update Leukoscope, or index the images again",
         )
 
@@ -213,7 +214,7 @@ def _checked(frame: pl.DataFrame, classes: set[str], is_split: bool) -> pl.DataF
     if missing:
         raise ManifestError(f"columns are missing: {', '.join(missing)}", hint=_MAKE_ONE)
     try:
-        frame = frame.cast(dict(COLUMNS))
+        frame = frame.with_columns(pl.col(name).cast(kind) for name, kind in COLUMNS.items())
     except pl.exceptions.PolarsError as error:
         raise ManifestError(
             f"a column of another type: {str(error).splitlines()[0]}", hint=_MAKE_ONE

@@ -26,10 +26,12 @@ def official_index() -> pl.DataFrame:
         fold: official fold 0, 1, 2 of a training cell, else null.
         file: the published file name.
         uid_name: the original name with its ending; null in the final test.
-        subject, label: as in a manifest (``H3`` upper-cased, ``blast`` or ``normal``); null in the final test.
+        subject, label: as in a manifest (``H3`` upper-cased, ``blast`` or ``normal``); null in the final
+            test.
         sha256: of the published BMP, in hexadecimal.
         cell_width, cell_height: the bounding box in pixels, counted; training cells only.
-        duplicate_group: of subjects that share pictures (``20+21``), or of final cells that are the same picture.
+        duplicate_group: of subjects that share pictures (``20+21``), or of final cells that are the same
+            picture.
     """
     packed = pl.read_parquet(BytesIO(files("leukoscope.cohort").joinpath("cnmc2019.parquet").read_bytes()))
     return packed.with_columns(pl.col("sha256").bin.encode("hex"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-
 from leukoscope.cohort.index import index
 from leukoscope.cohort.manifest import Manifest
 from leukoscope.errors import LayoutError

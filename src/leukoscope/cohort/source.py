@@ -10,7 +10,8 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from leukoscope.cells.decode import IMAGE_SUFFIXES, Limits
+from leukoscope.cells.decode import IMAGE_SUFFIXES
+from leukoscope.cells.limits import Limits
 from leukoscope.errors import (
     ImageFormatError,
     ImageNotFoundError,
@@ -95,6 +96,7 @@ class FolderSource(_Listed):
 
     def _walk(self) -> Iterator[str]:
         seen: set[tuple[int, int]] = set()
+        _is_new(self.root, seen)
         for folder, inner, files in os.walk(self.root, followlinks=True):
             inner.sort(key=lambda name: (Path(folder, name).is_symlink(), name))
             inner[:] = [name for name in inner if not _is_clutter(name) and _is_new(Path(folder, name), seen)]
@@ -147,8 +149,10 @@ def _is_new(folder: Path, seen: set[tuple[int, int]]) -> bool:
         status = folder.stat()
     except OSError:
         return False
-    identity = (status.st_dev, status.st_ino)
-    return identity not in seen and not seen.add(identity)
+    if (status.st_dev, status.st_ino) in seen:
+        return False
+    seen.add((status.st_dev, status.st_ino))
+    return True
 
 
 def _is_clutter(name: str) -> bool:

@@ -5,13 +5,14 @@ Format: 24-bit BMP, 450x450 (final test 600x600, same scale, padded). A copy in 
 Layout, in any spelling of case, at any depth, under any of the known names::
 
     [PKG - C-NMC 2019/][C-NMC_Leukemia/]
-      training_data | C-NMC_training_data / fold_{0,1,2} / {all,hem} / UID_<subject>_<photograph>_<cell>_{all,hem}.bmp
+      training_data | C-NMC_training_data
+        fold_{0,1,2} / {all,hem} / UID_<subject>_<photograph>_<cell>_{all,hem}.bmp
       [validation_data/] C-NMC_test_prelim_phase_data / <n>.bmp
-      ...                C-NMC_test_prelim_phase_data_labels.csv     Patient_ID,new_names,labels (1 = ALL)
-      [testing_data/]    C-NMC_test_final_phase_data / <n>.bmp       unlabelled
+      C-NMC_test_prelim_phase_data_labels.csv, anywhere: Patient_ID,new_names,labels (1 = ALL)
+      [testing_data/] C-NMC_test_final_phase_data / <n>.bmp, unlabelled
 
-Classes: ``normal`` (hem), ``blast`` (all, positive). Subjects: ``P`` for ALL, ``HS`` for HEM, upper-cased; the H is
-part of the id, since 19 numbers exist both ways and one id is written in lower case (``h3``).
+Classes: ``normal`` (hem), ``blast`` (all, positive). Subjects: ``P`` for ALL, ``HS`` for HEM, upper-cased; the
+H is part of the id, since 19 numbers exist both ways and one id is written in lower case (``h3``).
 Complete: 10,661 training cells of 73 subjects, 1,867 preliminary of 28, 2,586 final, unlabelled.
 
 Citation: Gupta & Gupta 2019, The Cancer Imaging Archive, doi 10.7937/tcia.2019.dc64i46r. Licence: CC BY 3.0.
@@ -46,7 +47,7 @@ _FOLD = re.compile(r"fold_([0-9]+)", re.I)
 _NUMBER = re.compile(r"[0-9]+")
 _PRELIMINARY = {"validation_data", "c-nmc_test_prelim_phase_data"}
 _FINAL = {"testing_data", "c-nmc_test_final_phase_data"}
-_COLUMNS = {"Patient_ID", "new_names", "labels"}
+_COLUMNS = ("Patient_ID", "new_names", "labels")
 
 
 class UidName(NamedTuple):
@@ -131,10 +132,10 @@ _CSV_HINT = "take C-NMC_test_prelim_phase_data_labels.csv from the original down
 
 def _label_rows(images: ImageSource, table: str) -> Iterator[PreliminaryRow]:
     reader = csv.DictReader(io.StringIO(images.read(table).decode("utf-8-sig", errors="replace")))
-    if not set(reader.fieldnames or ()) >= _COLUMNS:
+    columns = reader.fieldnames or []
+    if not set(columns) >= set(_COLUMNS):
         raise LayoutError(
-            f"{table}: expected the columns Patient_ID,new_names,labels, found {','.join(reader.fieldnames or ())}",
-            hint=_CSV_HINT,
+            f"{table}: expected the columns {','.join(_COLUMNS)}, found {','.join(columns)}", hint=_CSV_HINT
         )
     for row in reader:
         name, number = parse_name(row["Patient_ID"] or ""), PurePosixPath(row["new_names"] or "").stem
@@ -152,18 +153,18 @@ class Cnmc2019:
         placed = sum(place(name) is not None for name in names)
         return 0 < placed >= len(names) / 2
 
-    def read(self, images: ImageSource, options: Options = Options()) -> Listing:
+    def read(self, images: ImageSource, options: Options) -> Listing:
         """List the cells; see the head of this file.
 
         Raises:
-            LayoutError: when there is none, when a folder and a name contradict each other about the class, or when
-                the labels CSV cannot be read.
+            LayoutError: when there is none, when a folder and a name contradict each other about the class,
+                or when the labels CSV cannot be read.
         """
         names = images.names()
         places = {name: spot for name in names if (spot := place(name)) is not None}
         if not places:
             raise LayoutError(
-                f"{images.root}: expected the C-NMC 2019 folders, found {len(names):,} images and none in them",
+                f"{images.root}: expected the C-NMC 2019 folders, found {len(names):,} images outside them",
                 hint='for one folder a class use "--layout folder"',
             )
         labels = preliminary_labels(images)
@@ -224,6 +225,6 @@ def _notes(cells: list[Entry], labels: dict[int, PreliminaryRow] | None, num_els
             "C-NMC_test_prelim_phase_data_labels.csv is not there"
         )
     elif unlabelled:
-        yield f"{len(unlabelled):,} preliminary cells are not in the labels CSV and stay unlabelled: {unlabelled[0]}"
+        yield f"{len(unlabelled):,} preliminary cells are not in the labels CSV: {unlabelled[0]}"
     if num_elsewhere:
         yield f"{num_elsewhere:,} image files lie outside the C-NMC 2019 folders and are left out"

@@ -1,9 +1,9 @@
 """One folder a class: ``SOURCE/<class>/.../<image>``.
 
-The first folder below the source is the class; folders that hold everything else (such as the one at the top of a
-zip) are passed through. Cells in a folder called ``unlabelled`` have no label. The subject comes from a pattern
-searched in the path below the source or from a CSV; without either, nobody's cells can be kept together, and what is
-made from the cohort is marked as leaky.
+The first folder below the source is the class; folders that hold everything else (such as the one at the top
+of a zip) are passed through. Cells in a folder called ``unlabelled`` have no label. The subject comes from a
+pattern searched in the path below the source or from a CSV; without either, nobody's cells can be kept
+together, and what is made from the cohort is marked as leaky.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Folder:
         """Whether any image lies in a folder."""
         return any("/" in name for name in images.names())
 
-    def read(self, images: ImageSource, options: Options = Options()) -> Listing:
+    def read(self, images: ImageSource, options: Options) -> Listing:
         """List the cells; see the head of this file.
 
         Raises:
@@ -130,8 +130,8 @@ def _subject_table(path: Path) -> dict[str, str | None]:
     subject = next((name for name in ("subject_id", "subject") if name in table.columns), None)
     if key is None or subject is None:
         raise LayoutError(
-            f"{path}: expected the columns path (or cell_id, or file) and subject_id, found {', '.join(table.columns)}",
-            hint="rename the columns of the CSV",
+            f"{path}: expected a column path and a column subject_id, found {', '.join(table.columns)}",
+            hint="rename the columns of the CSV (for path also cell_id or file, for subject_id also subject)",
         )
     result: dict[str, str | None] = {}
     for name, value in table.select(key, subject).iter_rows():

@@ -28,8 +28,8 @@ class Options:
     """What a user may say about a source.
 
     Args:
-        subject_pattern: regular expression searched in the path below the source; its group ``subject``, else its
-            first group, else all that it matched is the subject.
+        subject_pattern: regular expression searched in the path below the source; its group ``subject``, else
+            its first group, else all that it matched is the subject.
         positive: class names that count as blast.
         rename: new class names by old.
         subjects_csv: table of ``path`` (or ``cell_id``, or ``file``) and ``subject_id``.

@@ -1,8 +1,8 @@
 """A table of cells: a CSV or Parquet file with one row an image.
 
 Columns: ``path`` (or ``file``, ``image``), relative to the folder of the table; and, where known, ``label``,
-``subject_id`` (or ``subject``), ``cell_id``, ``source``, ``fold``, ``photograph_id``, ``duplicate_group``. An empty
-``label`` means unknown. Other columns are left alone.
+``subject_id`` (or ``subject``), ``cell_id``, ``source``, ``fold``, ``photograph_id``, ``duplicate_group``. An
+empty ``label`` means unknown. Other columns are left alone.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _SUBJECT_NAMES = ("subject_id", "subject")
 _HINT = "columns: path, label, subject_id; see the documentation of the table layout"
 
 
-def read_table(path: Path, options: Options = Options()) -> Listing:
+def read_table(path: Path, options: Options) -> Listing:
     """List the cells that a table names.
 
     Raises:
-        LayoutError: when it cannot be read, has no column of paths, or a row without a path or with one outside the
-            table's folder.
+        LayoutError: when it cannot be read, has no column of paths, or a row without a path or with one
+            outside the table's folder.
         UnknownClassError: for labels without a known meaning.
     """
     frame = _read(path)
