@@ -38,7 +38,7 @@ class Ruler(Config):
     Attributes:
         features: names from :data:`RULER_FEATURES`.
         mean, scale: of each feature on the cells it was fitted on.
-        coefficients: one for each standardised feature.
+        coefficients: one for each standardised feature: change of the log odds for one ``scale`` more.
         intercept: of the linear predictor.
     """
 
@@ -102,12 +102,14 @@ def fit_ruler(frame: pl.DataFrame, labels: npt.ArrayLike, features: Sequence[str
         )
     mean, scale = measured.mean(axis=0), measured.std(axis=0)
     scale = np.where(scale > 0, scale, 1.0)
-    model = LogisticRegression(max_iter=1000).fit((measured - mean) / scale, y)
+    # The penalty (C = 1) is on the features in pixels and logarithms, not on standardised ones: so the published
+    # readings of the ruler were made. Newton's method does not mind their different sizes.
+    model = LogisticRegression(solver="newton-cholesky").fit(measured - mean, y)
     return Ruler(
         features=tuple(features),
         mean=tuple(mean.tolist()),
         scale=tuple(scale.tolist()),
-        coefficients=tuple(model.coef_[0].tolist()),
+        coefficients=tuple((model.coef_[0] * scale).tolist()),
         intercept=float(model.intercept_[0]),
     )
 

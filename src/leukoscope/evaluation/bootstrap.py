@@ -1,0 +1,176 @@
+"""Intervals that respect subjects: whole subjects are drawn again, all their cells with them.
+
+Cells of one subject are alike, so a thousand cells of ten subjects say little more than ten numbers. Subjects are
+drawn with replacement within their class, so that each draw has as many blast and normal subjects as the table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from leukoscope.evaluation import metrics
+from leukoscope.evaluation.ranking import Ranking, area_by_steps, area_under_roc
+
+Floats = npt.NDArray[np.float64]
+
+CONFIDENCE = 0.95
+NUM_DRAWS = 2000
+MIN_SUBJECTS = 5
+"""Subjects of a class below which no interval is given: resampling three people says nothing about the fourth."""
+
+CHUNK = 100_000
+"""Cells times draws that are weighted at once; so few stay in the cache of a processor."""
+
+
+class Interval(NamedTuple):
+    """An interval, or the reason why there is none (``low`` and ``high`` are then ``None``)."""
+
+    low: float | None
+    high: float | None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """Whose the cells are.
+
+    Attributes:
+        names: (S,) subject ids, sorted.
+        index: (N,) position in ``names`` of each cell's subject.
+        num_blasts, num_normals: (S,) cells of each kind.
+    """
+
+    names: npt.NDArray[np.str_]
+    index: npt.NDArray[np.intp]
+    num_blasts: Floats
+    num_normals: Floats
+
+    @classmethod
+    def of(cls, subjects: npt.ArrayLike, y: npt.ArrayLike) -> Self:
+        """From one subject id and one label a cell, (N,) each."""
+        names, index = np.unique(np.asarray(subjects, dtype=np.str_), return_inverse=True)
+        positive = np.asarray(y, dtype=np.float64)
+        blasts = np.bincount(index, weights=positive, minlength=len(names))
+        return cls(names, index, blasts, np.bincount(index, minlength=len(names)) - blasts)
+
+    @cached_property
+    def mixed(self) -> npt.NDArray[np.bool_]:
+        """(S,) subjects with cells of both kinds; they are a stratum of their own."""
+        return np.asarray((self.num_blasts > 0) & (self.num_normals > 0))
+
+    def num_with(self, *, blasts: bool) -> int:
+        """Subjects with at least one blast, or with at least one normal cell."""
+        return int(np.count_nonzero(self.num_blasts if blasts else self.num_normals))
+
+    def draw(self, num_draws: int, seed: int) -> Floats:
+        """How often each subject is drawn, (num_draws, S), stratified by class."""
+        random = np.random.default_rng(seed)
+        stratum = (self.num_blasts > 0) + 2 * (self.num_normals > 0)
+        times = np.zeros((num_draws, len(self.names)))
+        for kind in np.unique(stratum):
+            members = np.flatnonzero(stratum == kind)
+            times[:, members] = random.multinomial(len(members), [1 / len(members)] * len(members), num_draws)
+        return times
+
+    def totals(self, values: Floats) -> Floats:
+        """Sums over each subject's cells, (S, F), of values (N, F)."""
+        size = len(self.names)
+        columns = [np.bincount(self.index, weights=column, minlength=size) for column in values.T]
+        return np.stack(columns, axis=1)
+
+
+def replicates(
+    y: npt.NDArray[np.bool_], p: Floats, subjects: Subjects, times: Floats, *, threshold: float
+) -> dict[str, Floats]:
+    """Every metric of :data:`metrics.NAMES` under each row of subject weights.
+
+    Args:
+        y, p: (N,) labels and blast probabilities.
+        subjects: whose the cells are.
+        times: (B, S) weight of each subject's cells, as :meth:`Subjects.draw` gives it.
+        threshold: a cell is called a blast from this probability on.
+
+    Returns:
+        name -> (B,), NaN where the metric is undefined.
+    """
+    counts = called_counts(y, p >= threshold, subjects, times)
+    result = {name: metric(counts) for name, metric in metrics.CALLED.items()}
+    return result | _means(y, p, subjects, times) | _ranked(y, p, subjects, times)
+
+
+def called_counts(
+    y: npt.NDArray[np.bool_], called: npt.NDArray[np.bool_], subjects: Subjects, times: Floats
+) -> metrics.Confusion:
+    """The confusion matrix under each row of subject weights, four arrays (B,)."""
+    cells = np.stack([y & called, ~y & called, y & ~called, ~y & ~called], axis=1)
+    return metrics.Confusion(*(times @ subjects.totals(cells.astype(np.float64))).T)
+
+
+def _means(y: npt.NDArray[np.bool_], p: Floats, subjects: Subjects, times: Floats) -> dict[str, Floats]:
+    in_bin = np.eye(metrics.NUM_BINS)[metrics.width_bin(p)] * (y - p)[:, None]
+    values = np.column_stack(
+        [np.ones(len(y)), metrics.squared_errors(y, p), metrics.log_losses(y, p), in_bin]
+    )
+    sums = times @ subjects.totals(values)
+    total = np.where(sums[:, 0] > 0, sums[:, 0], np.nan)
+    return {
+        "brier": sums[:, 1] / total,
+        "log_loss": sums[:, 2] / total,
+        "ece_equal_width": np.abs(sums[:, 3:]).sum(axis=1) / total,
+    }
+
+
+def _ranked(y: npt.NDArray[np.bool_], p: Floats, subjects: Subjects, times: Floats) -> dict[str, Floats]:
+    ranking = Ranking.of(y, p)
+    owner = subjects.index[ranking.order]
+    result = {name: np.empty(len(times)) for name in ("auroc", "average_precision", "ece")}
+    step = max(1, CHUNK // len(owner))
+    for start in range(0, len(times), step):
+        part = slice(start, start + step)
+        counts = ranking.sorted_counts(np.take(times[part], owner, axis=1))
+        result["auroc"][part] = area_under_roc(counts)
+        result["average_precision"][part] = area_by_steps(counts)
+        result["ece"][part] = metrics.equal_mass_error(counts, ranking.scores)
+    return result
+
+
+def expanded_level(confidence: float, num_subjects: int) -> float:
+    """The lower tail at which a percentile interval of ``num_subjects`` is cut (Hesterberg 2015, section 3.2.2).
+
+    A bootstrap distribution is too narrow by ``sqrt((n - 1) / n)`` and lacks the long tails of Student's t; this
+    level, ``Phi(-sqrt(n / (n - 1)) * t)``, makes up for both.
+
+    >>> round(expanded_level(0.95, 15), 4), round(expanded_level(0.95, 1000), 4)
+    (0.0132, 0.0249)
+    """
+    from scipy.special import ndtr, stdtrit
+
+    quantile = stdtrit(num_subjects - 1, (1 + confidence) / 2)
+    return float(ndtr(-np.sqrt(num_subjects / (num_subjects - 1)) * quantile))
+
+
+def interval(draws: Floats, num_subjects: int, *, confidence: float = CONFIDENCE) -> Interval:
+    """The expanded percentile interval of bootstrap ``draws`` (B,).
+
+    Args:
+        draws: one value a draw; NaN where it is undefined.
+        num_subjects: of the smaller class.
+        confidence: level of the interval.
+    """
+    if num_subjects < MIN_SUBJECTS:
+        return Interval(
+            None, None, f"no interval: {num_subjects} subjects in a class, {MIN_SUBJECTS} are needed"
+        )
+    defined = draws[np.isfinite(draws)]
+    if len(defined) < 0.95 * len(draws) or not len(defined):
+        return Interval(
+            None, None, f"no interval: undefined in {len(draws) - len(defined)} of {len(draws)} draws"
+        )
+    level = expanded_level(confidence, num_subjects)
+    low, high = np.quantile(defined, [level, 1 - level])
+    return Interval(float(low), float(high))
