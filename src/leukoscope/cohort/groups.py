@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
+import polars as pl
+
 from leukoscope.cohort.source import natural_key
 
 K = TypeVar("K", bound=Hashable)
@@ -62,6 +64,27 @@ def duplicate_groups(
         members.setdefault(representative, []).append(thing)
     names = {representative: _group_name(things) for representative, things in members.items()}
     return [names[sets["owner", owner]] for owner in owners]
+
+
+def split_units(frame: pl.DataFrame) -> list[str]:
+    """What must stay together, by row of a manifest: rows with equal text are one unit.
+
+    A unit is a subject (a cell, where its subject is unknown) with all that it is linked to by a duplicate
+    group or by a file of the same bytes. The text does not depend on the order of the rows.
+    """
+    owners: list[tuple[str, str]] = []
+    links: list[tuple[tuple[str, str], tuple[str, str]]] = []
+    rows = frame.select("cell_id", "subject_id", "duplicate_group", "sha256").iter_rows()
+    for cell, subject, group, sha256 in rows:
+        owner = ("cell", cell) if subject is None else ("subject", subject)
+        owners.append(owner)
+        links.append((owner, ("group", group) if group is not None else owner))
+        links.append((owner, ("bytes", sha256) if sha256 else owner))
+    sets = joined(links)
+    least: dict[tuple[str, str], tuple[str, str]] = {}
+    for owner in sorted(set(owners)):
+        least.setdefault(sets[owner], owner)
+    return [":".join(least[sets[owner]]) for owner in owners]
 
 
 def _group_name(things: list[tuple[str, str]]) -> str | None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import warnings
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from leukoscope.cells.decode import decode
@@ -127,8 +130,21 @@ def _measured(images: ImageSource, cell: Entry) -> dict[str, Any]:
     except ImageError as error:
         return {**row, "quality": UNREADABLE + error.reason}
     measures, quality = examine(image)
-    row["pixels"] = sha256_bytes(repr(image.shape).encode() + image.tobytes())
+    row["pixels"] = pixel_fingerprint(image)
     return {**row, **{name: getattr(measures, name) for name in _MEASURED}, "quality": quality.text}
+
+
+def pixel_fingerprint(image: npt.NDArray[np.uint8]) -> str:
+    """Short text that two images share when their pixels are equal, and by chance once in 2^64 when not.
+
+    Two checksums instead of a SHA-256, which would take half as long again as decoding.
+
+    >>> pixel_fingerprint(np.zeros((2, 2, 3), np.uint8))
+    '2x2:7bd5c66f:000c0001'
+    """
+    height, width = image.shape[:2]
+    pixels = np.ascontiguousarray(image).data
+    return f"{width}x{height}:{zlib.crc32(pixels):08x}:{zlib.adler32(pixels):08x}"
 
 
 _MEASURED = ("width", "height", "cell_width", "cell_height", "cell_area", "brightness", "stain")

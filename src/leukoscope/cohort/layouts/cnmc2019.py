@@ -11,8 +11,8 @@ Layout, in any spelling of case, at any depth, under any of the known names::
       C-NMC_test_prelim_phase_data_labels.csv, anywhere: Patient_ID,new_names,labels (1 = ALL)
       [testing_data/] C-NMC_test_final_phase_data / <n>.bmp, unlabelled
 
-Classes: ``normal`` (hem), ``blast`` (all, positive). Subjects: ``P`` for ALL, ``HS`` for HEM, upper-cased; the
-H is part of the id, since 19 numbers exist both ways and one id is written in lower case (``h3``).
+Classes: ``normal`` (hem), ``blast`` (all, positive). Subjects: ``P`` for ALL, ``HS`` for HEM, upper-cased.
+The H is part of the id: 19 numbers exist both ways, and one id is written in lower case (``h3``).
 Complete: 10,661 training cells of 73 subjects, 1,867 preliminary of 28, 2,586 final, unlabelled.
 
 Citation: Gupta & Gupta 2019, The Cancer Imaging Archive, doi 10.7937/tcia.2019.dc64i46r. Licence: CC BY 3.0.
