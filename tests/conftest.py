@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,3 +30,93 @@ def tiny_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return synthesize(
         tmp_path_factory.mktemp("cohort") / "tiny", subjects=8, cells_per_subject=6, unlabelled=5, seed=7
     )
+
+
+TINY_SIZE = 32
+
+
+def tiny_graph() -> bytes:
+    """A model small enough to be worked out by hand: brighter upper left corners are less like blasts.
+
+    ``embedding`` is the mean colour (0..1) under a ramp that falls from the upper left to the lower right, so
+    that turning a cell matters; ``logits`` is that times a matrix, plus a bias.
+    """
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper
+
+    ramp = np.linspace(2, 0, TINY_SIZE)[:, None] * np.linspace(1, 0.5, TINY_SIZE)[None, :]
+    constants = {
+        "ramp": (ramp[..., None] / 255).astype(np.float32),
+        "weights": np.array([[4, -4], [1, -1], [-2, 2]], np.float32),
+        "bias": np.array([-0.2, 0.2], np.float32),
+        "axes": np.array([1, 2], np.int64),
+    }
+    nodes = [
+        helper.make_node("Cast", ["cells"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["pixels", "ramp"], ["weighted"]),
+        helper.make_node("ReduceMean", ["weighted", "axes"], ["embedding"], keepdims=0),
+        helper.make_node("Gemm", ["embedding", "weights", "bias"], ["logits"]),
+    ]
+    side = TINY_SIZE
+    inputs = [helper.make_tensor_value_info("cells", TensorProto.UINT8, ["batch", side, side, 3])]
+    outputs = [
+        helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 2]),
+        helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", 3]),
+    ]
+    tensors = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "tiny", inputs, outputs, tensors)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    return bytes(model.SerializeToString())
+
+
+@pytest.fixture(scope="session")
+def make_bundle() -> Callable[..., Path]:
+    """``make_bundle(path, private=False, **fields)`` writes a tiny bundle with these fields of its info."""
+    import numpy as np
+    import polars as pl
+
+    from leukoscope.bundle.format import Architecture, BundleInfo, NoveltyLimit
+    from leukoscope.bundle.write import write_bundle
+    from leukoscope.cells.preprocess import Preprocess
+    from leukoscope.evaluation.calibration import Calibration
+    from leukoscope.evaluation.operating_points import OperatingPoint
+    from leukoscope.evaluation.ruler import Ruler
+
+    def make(path: Path, *, private: bool = False, **changes: Any) -> Path:
+        point = {"criterion": "sensitivity at least", "target": 0.95, "normal_below": 0.4, "blast_from": 0.6}
+        fields: dict[str, Any] = {
+            "name": "tiny",
+            "created_at": "2026-01-01T00:00:00+00:00",
+            "architecture": Architecture(name="tiny"),
+            "classes": ("normal", "blast"),
+            "positive_classes": ("blast",),
+            "preprocess": Preprocess(field=384, size=TINY_SIZE),
+            "calibration": Calibration(temperature=2.0, subjects="nobody"),
+            "operating_points": (OperatingPoint(name="sensitivity-0.95", fitted_on="nobody", **point),),
+            "novelty": NoveltyLimit(distance=1.5, k=2),
+            "ruler": Ruler(
+                features=("log_area", "log_aspect"),
+                mean=(10.5, 0.0),
+                scale=(0.4, 0.1),
+                coefficients=(1.2, 0.1),
+                intercept=0.3,
+            ),
+        }
+        rows = {"subject_id": ["1", "1", "H2"], "sha256": ["a" * 64, "b" * 64, "c" * 64]}
+        info = BundleInfo(**fields | changes)
+        return write_bundle(
+            path,
+            info,
+            onnx=tiny_graph(),
+            subjects=pl.DataFrame(rows | {"role": ["train", "validation", "calibration"]}),
+            novelty=None if info.novelty is None else np.eye(3, dtype=np.float32),
+            private=private,
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(make_bundle: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that answers without being trained. Never write into it."""
+    return make_bundle(tmp_path_factory.mktemp("bundle") / "tiny.leuko")

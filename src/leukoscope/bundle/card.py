@@ -8,7 +8,15 @@ from leukoscope.core.provenance import RESEARCH_USE_ONLY
 
 def card(info: BundleInfo) -> str:
     """The card as Markdown."""
-    parts = [_head(info), _use(info), _data(info), _metrics(info), _decisions(info), _limits(info), _making(info)]
+    parts = [
+        _head(info),
+        _use(info),
+        _data(info),
+        _metrics(info),
+        _decisions(info),
+        _limits(info),
+        _making(info),
+    ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -18,7 +26,7 @@ def _head(info: BundleInfo) -> str:
         lines.append("**SYNTHETIC: trained on drawn cells. It knows nothing about real ones.**")
     if info.training_data.leaky:
         lines.append(
-            "**LEAKY: subjects may be on both sides of the split it was fitted with, or subjects are unknown. "
+            "**LEAKY: subjects may be on both sides of the split it was fitted with, or they are unknown. "
             "No figure below says how it does on people it has not seen.**"
         )
     return "\n\n".join(lines)
@@ -28,15 +36,19 @@ def _use(info: BundleInfo) -> str:
     positive = ", ".join(info.positive_classes)
     window = f"{info.preprocess.field} x {info.preprocess.field} pixels"
     scale = info.preprocess.micrometres_per_pixel
-    assumed = f"{scale:g} micrometres per pixel" if scale else "the scale of its training images (not published)"
+    assumed = (
+        f"{scale:g} micrometres per pixel" if scale else "the scale of its training images (not published)"
+    )
     return f"""## Intended use
 
-Sorting images of single white blood cells by how much they look like leukaemic blasts, for research and teaching,
-with a person looking at the result. One image is one cell; positive means: {positive}.
-Classes: {", ".join(info.classes)}. Not intended: diagnosis, screening, monitoring, any decision about a patient.
+Sorting images of single white blood cells by how much they look like leukaemic blasts, for research and
+teaching, with a person looking at the result. One image is one cell; positive means: {positive}.
+Classes: {", ".join(info.classes)}. Not intended: diagnosis, screening, monitoring, any decision about a
+patient.
 
-Input: RGB, any file format, one segmented cell on black where the training cells were; a window of {window} around
-the cell, at {assumed}, reduced to {info.preprocess.size} x {info.preprocess.size}. Cells are not rescaled to a common
+Input: RGB, any file format, one segmented cell on black where the training cells were; a window of {window}
+around the cell, at {assumed}, reduced to {info.preprocess.size} x {info.preprocess.size}. Cells are not
+rescaled to a common
 size: an image at another magnification gives wrong answers."""
 
 
@@ -49,8 +61,13 @@ def _data(info: BundleInfo) -> str:
         for role, classes in data.counts.items()
         for name, count in classes.items()
     ]
-    lines[-1] = "\n".join([lines[-1], *rows]) if rows else "How many cells and subjects fitted it was not recorded."
-    lines.append(f"Split: {data.protocol or 'not named'}, by {data.unit}. Roles that fitted anything: {', '.join(FITTING_ROLES)}.")
+    lines[-1] = (
+        "\n".join([lines[-1], *rows]) if rows else "How many cells and subjects fitted it was not recorded."
+    )
+    lines.append(
+        f"Split: {data.protocol or 'not named'}, by {data.unit}. "
+        f"Roles that fitted anything: {', '.join(FITTING_ROLES)}."
+    )
     if data.citation:
         lines.append(f"Citation: {data.citation}")
     if data.licence:
@@ -70,8 +87,8 @@ def _metrics(info: BundleInfo) -> str:
     table = "\n".join(["| metric | estimate and interval |", "|---|---|", *rows])
     return f"""## How well it does
 
-On {where}{over}; intervals resample {first.unit}s. Read them beside the size-only ruler: a model that does no better
-has learned the size of the cells.
+On {where}{over}; intervals resample {first.unit}s. Read them beside the size-only ruler: a model that does
+no better has learned the size of the cells.
 
 {table}"""
 
@@ -100,8 +117,8 @@ def _decisions(info: BundleInfo) -> str:
     return f"""## Probabilities and decisions
 
 Probabilities are calibrated by {calibration.method} {calibration.temperature:.3f}, fitted on
-{calibration.subjects or "subjects that this bundle does not name"}. Below `normal below` a cell is `normal`, from
-`blast from` on it is `blast`, between them `indeterminate`. The first row decides.
+{calibration.subjects or "subjects that this bundle does not name"}. Below `normal below` a cell is
+`normal`, from `blast from` on it is `blast`, between them `indeterminate`. The first row decides.
 
 | operating point | normal below | blast from | fitted on |
 |---|---|---|---|
@@ -124,7 +141,8 @@ def _making(info: BundleInfo) -> str:
     arguments = ", ".join(f"{key}={value}" for key, value in info.architecture.arguments.items())
     lines = [
         "## How it was made",
-        f"Architecture: `{info.architecture.name}({arguments})`, mean over {info.views} view{'s' * (info.views > 1)}.",
+        f"Architecture: `{info.architecture.name}({arguments})`.",
+        f"Views of a cell that the logits are the mean of: {info.views}.",
         f"Written at {info.created_at}." + (f" Versions: {versions}." if versions else ""),
     ]
     if info.training_data.manifest_fingerprint:

@@ -61,7 +61,9 @@ class _Files:
         return data
 
     def missing(self, name: str) -> BundleIntegrityError:
-        return BundleIntegrityError(f"{self.path}: {name} is missing", hint="get the bundle anew; it is not complete")
+        return BundleIntegrityError(
+            f"{self.path}: {name} is missing", hint="get the bundle anew; it is not complete"
+        )
 
 
 class FolderFiles(_Files):
@@ -71,9 +73,11 @@ class FolderFiles(_Files):
         self.path = path
 
     def names(self) -> list[str]:
+        """All files; see :class:`BundleFiles`."""
         return sorted(entry.name + ("/" if entry.is_dir() else "") for entry in self.path.iterdir())
 
     def open(self, name: str) -> IO[bytes]:
+        """Open one; see :class:`BundleFiles`."""
         try:
             return (self.path / name).open("rb")
         except FileNotFoundError:
@@ -90,7 +94,9 @@ class ZipFiles(_Files):
         try:
             self._archive = zipfile.ZipFile(path)
         except (OSError, zipfile.BadZipFile) as error:
-            raise BundleIntegrityError(f"{path}: is neither a bundle's folder nor a zip of one: {error}") from None
+            raise BundleIntegrityError(
+                f"{path}: is neither a bundle's folder nor a zip of one: {error}"
+            ) from None
         entries = [entry for entry in self._archive.infolist() if not entry.is_dir()]
         self._refuse(entries)
         self._prefix = _common_folder([entry.filename for entry in entries])
@@ -102,15 +108,19 @@ class ZipFiles(_Files):
         for entry in entries:
             path = PurePosixPath(entry.filename)
             if path.is_absolute() or ".." in path.parts or "\\" in entry.filename or ":" in entry.filename:
-                raise BundleIntegrityError(f"{self.path}: the name '{entry.filename}' leads out of the bundle")
+                raise BundleIntegrityError(
+                    f"{self.path}: the name '{entry.filename}' leads out of the bundle"
+                )
         names = [entry.filename for entry in entries]
         if len(set(names)) != len(names):
             raise BundleIntegrityError(f"{self.path}: holds one name twice")
 
     def names(self) -> list[str]:
+        """All files; see :class:`BundleFiles`."""
         return self._names
 
     def open(self, name: str) -> IO[bytes]:
+        """Open one; see :class:`BundleFiles`."""
         try:
             return self._archive.open(self._prefix + name)
         except KeyError:
@@ -134,8 +144,12 @@ def open_files(path: Path) -> BundleFiles:
         BundleIntegrityError: when a file there is no zip, or one with names or sizes that no bundle has.
     """
     if not path.exists():
-        raise BundleError(f"{path}: no such bundle", hint="name a .leuko folder, a zip of one, or the word starter")
+        raise BundleError(
+            f"{path}: no such bundle", hint="name a .leuko folder, a zip of one, or the word starter"
+        )
     files: FolderFiles | ZipFiles = FolderFiles(path) if path.is_dir() else ZipFiles(path)
     if INFO not in files.names():
-        raise BundleError(f"{path}: holds no {INFO}, so it is no bundle", hint="name a .leuko folder or a zip of one")
+        raise BundleError(
+            f"{path}: holds no {INFO}, so it is no bundle", hint="name a .leuko folder or a zip of one"
+        )
     return files

@@ -1,4 +1,4 @@
-"""What ``bundle.json`` holds: everything a model needs to be used, judged and traced, in one typed document."""
+"""What ``bundle.json`` holds: everything a model needs to be used, judged and traced, typed."""
 
 from __future__ import annotations
 
@@ -30,12 +30,17 @@ CARD = "CARD.md"
 FITTING_ROLES = ("train", "validation", "calibration")
 """Roles of cells that fitted anything: weights; stopping and choosing; temperature and operating points."""
 
+NOTHING_TO_JUDGE = ("blank", "none", "not-segmented")
+"""Quality flags of an image in which a model of segmented cells has nothing to judge."""
+
+COMMON_SHARE = 0.05
+
 
 class Architecture(Config):
     """Which network, as ``leukoscope.models.create_model(name, **arguments)`` builds it."""
 
     name: str
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = Field(default_factory=dict)
 
 
 class Count(Config):
@@ -61,7 +66,7 @@ class TrainingData(Config):
 
     name: str = ""
     manifest_fingerprint: str = ""
-    counts: dict[str, dict[str, Count]] = {}
+    counts: dict[str, dict[str, Count]] = Field(default_factory=dict)
     protocol: str = ""
     unit: str = "subject"
     leaky: bool = False
@@ -125,7 +130,7 @@ class NoveltyLimit(Config):
 
 
 class Privacy(Config):
-    """How ``subjects.parquet`` names people: in the clear, or as hashes salted with ``salt`` (hexadecimal)."""
+    """How ``subjects.parquet`` names people: in the clear, or as hashes with a ``salt`` (hexadecimal)."""
 
     hashed: bool = False
     salt: str = ""
@@ -142,6 +147,7 @@ class BundleInfo(Config):
         calibration: from logits to probabilities.
         operating_points: frozen thresholds; the first one decides.
         quality_limits: numbers behind the quality flags.
+        forbidding_flags: flags that make a decision ``indeterminate``; see :func:`forbidding_flags`.
         novelty: limit for "have I seen anything like this?", ``None`` where no references were kept.
         ruler: the size-only baseline of the same training subjects, ``None`` where sizes are unknown.
         metrics: name -> reading, on the cells that ``metrics_on`` names.
@@ -161,15 +167,16 @@ class BundleInfo(Config):
     calibration: Calibration
     operating_points: tuple[OperatingPoint, ...] = Field(min_length=1)
     quality_limits: QualityLimits = QualityLimits()
+    forbidding_flags: tuple[str, ...] = NOTHING_TO_JUDGE
     novelty: NoveltyLimit | None = None
     ruler: Ruler | None = None
     training_data: TrainingData = TrainingData()
-    metrics: dict[str, Metric] = {}
+    metrics: dict[str, Metric] = Field(default_factory=dict)
     metrics_on: str = ""
-    recipe: dict[str, Any] = {}
-    versions: dict[str, str] = {}
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
     privacy: Privacy = Privacy()
-    files: dict[str, str] = {}
+    files: dict[str, str] = Field(default_factory=dict)
 
     @field_validator("views")
     @classmethod
@@ -192,7 +199,9 @@ class BundleInfo(Config):
             raise ValueError("names a class twice")
         unknown = sorted(set(self.positive_classes) - set(self.classes))
         if unknown or set(self.positive_classes) == set(self.classes):
-            raise ValueError(f"positive_classes {unknown or self.classes} must be some, not all, of the classes")
+            raise ValueError(
+                f"positive_classes {unknown or self.classes} must be some, not all, of the classes"
+            )
         return self
 
 
@@ -200,6 +209,25 @@ def fitting_cells(split: Manifest) -> pl.DataFrame:
     """Every cell that fitted anything, for ``subjects.parquet``: ``subject_id, sha256, role``."""
     used = split.frame.filter(pl.col("split").is_in(FITTING_ROLES))
     return used.select("subject_id", "sha256", pl.col("split").alias("role"))
+
+
+def forbidding_flags(quality: pl.Series) -> tuple[str, ...]:
+    """The flags that forbid an answer of a model trained on cells of this quality.
+
+    A flag that more than 5 % of the training cells carry does not: a model trained on cells that are not
+    segmented may judge such cells.
+
+    Args:
+        quality: the manifest's column of the cells it was trained on.
+
+    >>> forbidding_flags(pl.Series(["not-segmented", "not-segmented,blurred"]))
+    ('blank', 'none')
+    """
+    carried = quality.str.split(",")
+    shares = {flag: carried.list.contains(flag).mean() for flag in NOTHING_TO_JUDGE}
+    return tuple(
+        flag for flag, share in shares.items() if not isinstance(share, float) or share <= COMMON_SHARE
+    )
 
 
 def required_files(names: Sequence[str]) -> list[str]:

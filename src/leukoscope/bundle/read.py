@@ -29,8 +29,14 @@ from leukoscope.bundle.format import (
 )
 from leukoscope.bundle.privacy import salted
 from leukoscope.core.config import parse
-from leukoscope.core.files import sha256_bytes
-from leukoscope.errors import BundleError, BundleIntegrityError, BundleVersionError, ConfigError, MissingExtraError
+from leukoscope.core.files import sha256_bytes, sha256_file
+from leukoscope.errors import (
+    BundleError,
+    BundleIntegrityError,
+    BundleVersionError,
+    ConfigError,
+    MissingExtraError,
+)
 
 STARTER = "starter"
 
@@ -39,6 +45,8 @@ MAX_NOVELTY_BYTES = 256 << 20
 MAX_SUBJECTS_BYTES = 1 << 30
 MAX_MODEL_BYTES = 1 << 31
 """The most that protobuf holds; a larger graph keeps its tensors in ``model.onnx.data``."""
+
+_BLOCK = 1 << 20
 
 
 class Overlap(NamedTuple):
@@ -82,7 +90,8 @@ class Bundle:
     Attributes:
         path: the folder or zip it was read from.
         info: the content of ``bundle.json``.
-        bundle_id: the first 16 hexadecimal digits of the SHA-256 of ``bundle.json``, which holds the hash of every
+        bundle_id: the first 16 hexadecimal digits of the SHA-256 of ``bundle.json``, which holds the hash
+        of every
             other file: one id, one model, one set of thresholds.
         onnx: the graph's bytes.
     """
@@ -95,7 +104,7 @@ class Bundle:
 
     @cached_property
     def subjects(self) -> pl.DataFrame:
-        """Every cell that fitted anything: ``subject_id, sha256, role``; hashes where ``info.privacy.hashed``."""
+        """Every cell that fitted anything: ``subject_id, sha256, role``; hashes in a private bundle."""
         frame = pl.read_parquet(io.BytesIO(self.read(SUBJECTS, MAX_SUBJECTS_BYTES)))
         missing = {"subject_id", "sha256", "role"} - set(frame.columns)
         if missing:
@@ -122,7 +131,9 @@ class Bundle:
             MissingExtraError: without the extra ``train``.
         """
         if WEIGHTS not in self.info.files:
-            raise BundleError(f"{self.path}: keeps no weights for torch", hint="use the backend 'onnxruntime'")
+            raise BundleError(
+                f"{self.path}: keeps no weights for torch", hint="use the backend 'onnxruntime'"
+            )
         try:
             from safetensors.numpy import load
         except ImportError:
@@ -148,9 +159,22 @@ class Bundle:
         """The verified bytes of one listed file.
 
         Raises:
-            BundleIntegrityError: when the file is missing, altered since the bundle was opened, or beyond ``limit``.
+            BundleIntegrityError: when the file is missing, altered since the bundle was opened, or beyond
+            ``limit``.
         """
         return _verified(self.files, name, self.info.files.get(name, ""), limit)
+
+    def copy(self, name: str, target: Path) -> None:
+        """Copy one listed file, however large, and check the copy.
+
+        Raises:
+            BundleIntegrityError: as :meth:`read`.
+        """
+        with self.files.open(name) as stream, target.open("wb") as sink:
+            while block := self.files.take(stream, _BLOCK, name):
+                sink.write(block)
+        if sha256_file(target) != self.info.files.get(name):
+            raise _altered(self.path, name)
 
 
 def open_bundle(path: Path | str) -> Bundle:
@@ -196,7 +220,9 @@ def _place(path: Path | str) -> Path:
         return Path(path)
     starter = Path(str(package_files("leukoscope.bundle") / "starter.leuko"))
     if not starter.exists():
-        raise BundleError("this installation carries no starter bundle", hint="train one: leukoscope train --help")
+        raise BundleError(
+            "this installation carries no starter bundle", hint="train one: leukoscope train --help"
+        )
     return starter
 
 
@@ -262,7 +288,7 @@ def _altered(path: Path, name: str) -> BundleIntegrityError:
 def _digest(files: BundleFiles, name: str) -> str:
     with files.open(name) as stream:
         digest = hashlib.sha256()
-        while block := files.take(stream, 1 << 20, name):
+        while block := files.take(stream, _BLOCK, name):
             digest.update(block)
         return digest.hexdigest()
 
@@ -271,9 +297,11 @@ def _embeddings(data: bytes, path: Path) -> np.ndarray:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > MAX_NOVELTY_BYTES:
-                raise BundleIntegrityError(f"{path}: {NOVELTY} unpacks to more than {MAX_NOVELTY_BYTES >> 20} MiB")
+                raise BundleIntegrityError(
+                    f"{path}: {NOVELTY} unpacks to more than {MAX_NOVELTY_BYTES >> 20} MiB"
+                )
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            embeddings = arrays["embeddings"].astype(np.float32)
+            embeddings: np.ndarray = np.asarray(arrays["embeddings"], dtype=np.float32)
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
         raise BundleIntegrityError(f"{path}: {NOVELTY} holds no embeddings: {error}") from None
     if embeddings.ndim != 2:

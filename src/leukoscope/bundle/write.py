@@ -47,10 +47,12 @@ def write_bundle(
     """Write a bundle; hashes, ``CARD.md`` and the salt are filled in.
 
     Args:
-        path: the folder ``NAME.leuko``; one zip of it when the name ends in ``.zip``. A bundle that is there is
+        path: the folder ``NAME.leuko``; one zip of it when the name ends in ``.zip``. A bundle that is
+        there is
             replaced, anything else that is there is left alone.
         info: what ``bundle.json`` says; its ``files`` and ``privacy`` are written anew.
-        onnx: the graph: ``cells`` uint8 (N,S,S,3) in; ``logits`` (N,K), ``embedding`` (N,D), perhaps ``cam`` out.
+        onnx: the graph: ``cells`` uint8 (N,S,S,3) in; ``logits`` (N,K), ``embedding`` (N,D), perhaps
+        ``cam`` out.
         subjects: one row for each cell that fitted anything: ``subject_id, sha256, role``.
         novelty: reference embeddings (M,D), kept as float16; ``info.novelty`` then gives the limit.
         weights: tensors by name, for further training.
@@ -61,7 +63,8 @@ def write_bundle(
         ``path``.
 
     Raises:
-        BundleError: for a row without a role, references without a limit, or a ``path`` that is something else.
+        BundleError: for a row without a role, references without a limit, or a ``path`` that is something
+        else.
     """
     target = Path(path)
     if (novelty is None) != (info.novelty is None):
@@ -87,18 +90,28 @@ def write_bundle(
 
 def _check_free(target: Path) -> None:
     if target.is_dir() and any(target.iterdir()) and not (target / INFO).is_file():
-        raise BundleError(f"{target}: is a folder that holds something else than a bundle", hint="name another")
+        raise BundleError(
+            f"{target}: is a folder that holds something else than a bundle", hint="name another"
+        )
 
 
 def _subjects_table(subjects: pl.DataFrame, privacy: Privacy) -> pl.DataFrame:
     missing = [name for name in ("subject_id", "sha256", "role") if name not in subjects.columns]
     if missing:
-        raise BundleError(f"subjects needs the columns subject_id, sha256, role; without {', '.join(missing)}")
+        raise BundleError(
+            f"subjects needs the columns subject_id, sha256, role; without {', '.join(missing)}"
+        )
     strange = set(subjects["role"].unique()) - set(FITTING_ROLES)
     if strange:
-        raise BundleError(f"subjects: role must be one of {', '.join(FITTING_ROLES)}; found {sorted(map(str, strange))}")
+        raise BundleError(
+            f"subjects: role must be one of {', '.join(FITTING_ROLES)}; found {sorted(map(str, strange))}"
+        )
     table = subjects.select(pl.col("subject_id", "sha256", "role").cast(pl.Utf8))
-    return table.with_columns(hashed("subject_id", privacy), hashed("sha256", privacy)) if privacy.hashed else table
+    return (
+        table.with_columns(hashed("subject_id", privacy), hashed("sha256", privacy))
+        if privacy.hashed
+        else table
+    )
 
 
 def _safetensors(weights: Mapping[str, np.ndarray]) -> bytes:

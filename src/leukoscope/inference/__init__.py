@@ -1,0 +1,1 @@
+"""From images to the prediction table, without a training framework."""

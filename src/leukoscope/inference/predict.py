@@ -1,0 +1,114 @@
+"""``leukoscope predict`` as one function."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from leukoscope.bundle.read import Bundle
+from leukoscope.core.progress import Bar, progress
+from leukoscope.evaluation.by_subject import by_subject as rows_by_subject
+from leukoscope.evaluation.table import PredictionTable
+from leukoscope.inference.inputs import InputLike, resolve
+from leukoscope.inference.predictor import Predictor
+from leukoscope.inference.sinks import check_target, write_predictions
+from leukoscope.inference.submission import submission as write_submission
+
+
+class Predicted(NamedTuple):
+    """What a run of ``predict`` did.
+
+    Attributes:
+        num_cells: rows, one for every input.
+        num_unreadable: those with an ``error``.
+        table: all rows, ``None`` where they went to a file.
+        subjects: one row a subject, where that was asked for.
+    """
+
+    num_cells: int
+    num_unreadable: int
+    table: PredictionTable | None
+    subjects: pl.DataFrame | None
+
+
+def predict(
+    bundle: Bundle | Path | str,
+    inputs: InputLike | Iterable[InputLike],
+    *,
+    out: Path | str | None = None,
+    by_subject: Path | str | None = None,
+    submission: Path | str | None = None,
+    subject_id: str | None = None,
+    backend: str = "auto",
+    views: int | None = None,
+    batch_size: int = 64,
+    workers: int = 0,
+) -> Predicted:
+    """Judge every input, in order, showing progress.
+
+    Args:
+        bundle: a folder or zip, the word ``"starter"``, or a bundle that is open already.
+        inputs: as :func:`~leukoscope.inference.inputs.resolve` takes them.
+        out: ``.csv``, ``.parquet`` or ``.jsonl``; rows are written as they come and not kept in memory.
+        by_subject: CSV, Parquet or JSON lines of one row a subject.
+        submission: the challenge's zip.
+        subject_id: whose cells they all are.
+        backend: ``"auto"``, ``"onnxruntime"`` or ``"torch"``.
+        views: 1 or 8; what the bundle says where not given.
+        batch_size: cells that the model sees at once.
+        workers: threads that read and decode; 0 means one for each processor.
+
+    Raises:
+        LeukoscopeError: for a bundle, an input or an output that cannot be used, before any cell is judged.
+    """
+    targets = [Path(target) for target in (out, by_subject) if target is not None]
+    for target in targets:
+        check_target(target)
+    predictor = Predictor(bundle, backend=backend, views=views, batch_size=batch_size, workers=workers)
+    cells = resolve(inputs, subject_id=subject_id)
+    metadata = predictor.metadata(cells)
+    tally = _Tally(None if out is None else _needed(by_subject, submission))
+    with progress("predicting", cells.count()) as bar:
+        chunks = tally.watch(predictor.rows(cells), bar)
+        if out is None:
+            deque(chunks, maxlen=0)
+        else:
+            write_predictions(chunks, out, metadata)
+    subjects = None
+    if by_subject is not None:
+        subjects = rows_by_subject(tally.frame())
+        write_predictions([subjects], by_subject, metadata)
+    if submission is not None:
+        write_submission(tally.frame(), submission)
+    table = PredictionTable(tally.frame(), metadata) if out is None else None
+    return Predicted(tally.num_cells, tally.num_unreadable, table, subjects)
+
+
+def _needed(by_subject: object, submission: object) -> tuple[str, ...]:
+    """The columns wanted again when the rows have gone to a file: few, so that a million cells fit."""
+    names = ("subject_id", "decision", "blast_probability", "error") if by_subject is not None else ()
+    return tuple(dict.fromkeys((*names, *(("path", "blast_probability") if submission is not None else ()))))
+
+
+class _Tally:
+    """Counts rows as they pass, and keeps some columns of them (all where ``columns`` is ``None``)."""
+
+    def __init__(self, columns: tuple[str, ...] | None) -> None:
+        self._columns, self._kept = columns, list[pl.DataFrame]()
+        self.num_cells = self.num_unreadable = 0
+
+    def watch(self, chunks: Iterable[pl.DataFrame], bar: Bar) -> Iterator[pl.DataFrame]:
+        for chunk in chunks:
+            self.num_cells += chunk.height
+            self.num_unreadable += chunk.height - chunk["error"].null_count()
+            if self._columns != ():
+                self._kept.append(chunk if self._columns is None else chunk.select(self._columns))
+            yield chunk
+            bar.advance(chunk.height)
+
+    def frame(self) -> pl.DataFrame:
+        return pl.concat(self._kept, rechunk=True)

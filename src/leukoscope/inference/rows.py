@@ -1,0 +1,97 @@
+"""Rows of the prediction table, from prepared cells and what the model says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from leukoscope.bundle.format import BundleInfo
+from leukoscope.bundle.read import Bundle
+from leukoscope.evaluation.calibration import Calibration, blast_probability
+from leukoscope.evaluation.table import COLUMNS, class_columns
+from leukoscope.inference.backends import Outputs
+from leukoscope.inference.decide import decide
+from leukoscope.inference.novelty import References
+from leukoscope.inference.prepare import Prepared
+
+_MEASURES = ("cell_width", "cell_height", "cell_area", "brightness", "stain")
+
+
+def schema(info: BundleInfo) -> dict[str, type[pl.DataType]]:
+    """Columns and types of the rows that a bundle writes."""
+    return COLUMNS | class_columns(info.classes)
+
+
+def make_rows(
+    cells: Sequence[Prepared], outputs: Outputs | None, bundle: Bundle, references: References | None
+) -> pl.DataFrame:
+    """One row for every cell, in order.
+
+    Args:
+        cells: N of them, readable or not.
+        outputs: of those that have pixels, in order; ``None`` where none has.
+        bundle: whose calibration, limits and ruler apply.
+        references: to measure novelty against, ``None`` where the bundle keeps none.
+    """
+    info = bundle.info
+    readable = np.array([cell.pixels is not None for cell in cells], dtype=bool)
+    known = _known(cells, bundle.bundle_id)
+    judged = _judged(outputs, info, references, readable)
+    frame = pl.DataFrame({**known, **judged}, schema_overrides=schema(info), strict=False)
+    if info.ruler is not None:
+        frame = frame.with_columns(ruler_probability=pl.Series(info.ruler.predict(frame)))
+    else:
+        frame = frame.with_columns(ruler_probability=pl.lit(None, pl.Float64))
+    decisions, reasons = decide(
+        judged["blast_probability"],
+        errors=[cell.error for cell in cells],
+        flags=[cell.flags for cell in cells],
+        novelty=judged["novelty"],
+        info=info,
+    )
+    named = {"decision": pl.Series(decisions, dtype=pl.Utf8), "reason": pl.Series(reasons, dtype=pl.Utf8)}
+    return frame.with_columns(**named).select(list(schema(info))).fill_nan(None)
+
+
+def _known(cells: Sequence[Prepared], bundle_id: str) -> dict[str, list[object]]:
+    """What the model has no say in."""
+    columns: dict[str, list[object]] = {
+        name: [getattr(cell.cell, name) for cell in cells]
+        for name in ("cell_id", "path", "subject_id", "label", "split", "fold")
+    }
+    columns |= {name: [getattr(cell.measures, name, None) for cell in cells] for name in _MEASURES}
+    return columns | {
+        "sha256": [cell.sha256 for cell in cells],
+        "quality": [",".join(cell.flags) or None for cell in cells],
+        "bundle_id": [bundle_id] * len(cells),
+        "error": [cell.error for cell in cells],
+    }
+
+
+def _judged(
+    outputs: Outputs | None, info: BundleInfo, references: References | None, readable: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Logits, probabilities and novelty, NaN for cells that could not be read."""
+    num_classes = len(info.classes)
+    if outputs is None:
+        outputs = Outputs(np.empty((0, num_classes), np.float32), np.empty((0, 1), np.float32), None)
+    probabilities = info.calibration.apply(outputs.logits)
+    raw = Calibration().apply(outputs.logits)
+    distance = references.distance(outputs.embedding) if references and len(outputs.embedding) else np.nan
+    columns = {
+        "blast_probability": blast_probability(probabilities, info.classes, info.positive_classes),
+        "raw_probability": blast_probability(raw, info.classes, info.positive_classes),
+        "novelty": np.broadcast_to(distance, len(outputs.logits)),
+    }
+    for place, name in enumerate(info.classes):
+        columns[f"probability_{name}"] = probabilities[:, place]
+        columns[f"logit_{name}"] = outputs.logits[:, place]
+    return {name: _spread(values, readable) for name, values in columns.items()}
+
+
+def _spread(values: np.ndarray, readable: np.ndarray) -> np.ndarray:
+    column = np.full(len(readable), np.nan)
+    column[readable] = values
+    return column
