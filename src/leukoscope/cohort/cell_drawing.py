@@ -14,12 +14,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
-LARGEST_RADIUS = 195.0  # the largest real box is 441 pixels wide
-DEBRIS_SHARE, CUT_SHARE, NOTCHED_SHARE = 0.12, 0.05, 0.35
-DEBRIS_STAIN = (96.0, 72.0, 86.0)
-# How strongly one unit of chromatin density shows in red, green and blue; green absorbs most in real cells.
-CHANNEL_GAIN = (0.75, 1.15, 0.55)
+MARGIN = 7  # pixels that stay black at every side
+DEBRIS_SHARE, CUT_SHARE, NOTCHED_SHARE, RAGGED_SHARE = 0.12, 0.05, 0.45, 0.25
+DEBRIS_STAIN = np.array([[98.0], [72.0], [88.0]])
+# How strongly light and dark show in red, green and blue: green absorbs most in real cells.
+LIGHT_GAIN = np.array([[0.8], [1.2], [0.55]])
+RIM_GAIN = np.array([[0.42], [0.52], [0.3]])  # the last two pixels are paler
+SHADE_GAIN = np.array([[-0.26], [-0.22], [-0.06]])  # and what lies below them is darker and bluer
+OUTLINE_WAVES = (
+    (2, 0.035),
+    (3, 0.032),
+    (4, 0.02),
+    (5, 0.014),
+    (6, 0.01),
+    (8, 0.007),
+    (11, 0.005),
+    (17, 0.003),
+)
+FRINGE_WAVES = ((13, 0.006), (18, 0.006), (23, 0.006), (29, 0.006), (37, 0.005), (47, 0.004), (59, 0.003))
 
 
 class Look(NamedTuple):
@@ -66,122 +80,141 @@ def draw_cell(look: Look, rng: np.random.Generator, *, side: int = 450) -> NDArr
     return image
 
 
-def _masks(look: Look, rng: np.random.Generator, side: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    centre = side / 2 + rng.normal(0, 6, 2)
-    curve = _outline(look, rng)
-    half = np.abs(curve).max(axis=0)
-    centre = np.clip(centre, half + 3, side - half - 3)
+def _masks(look: Look, rng: np.random.Generator, side: int) -> tuple[Mask, Mask]:
+    """The cell and the debris on it, ``(side, side)`` each."""
+    curve = _outline(look.radius, look.elongation, rng, ragged=rng.random() < RAGGED_SHARE)
+    curve *= min(1.0, (side / 2 - MARGIN) / np.abs(curve).max())
+    reach = np.abs(curve).max(axis=0) + MARGIN
+    centre = np.clip(side / 2 + rng.normal(0, 6, 2), reach, side - reach)
     cell = _filled(curve + centre, side)
     debris = np.zeros_like(cell)
     if rng.random() < DEBRIS_SHARE:
-        start = curve[rng.integers(len(curve))]
-        blob = Look(
-            float(rng.uniform(0.12, 0.3)) * look.radius, float(rng.uniform(1, 2)), 0, 0, DEBRIS_STAIN, 1
-        )
-        debris = _filled(_outline(blob, rng) + start + centre, side) & ~cell
+        radius, elongation = look.radius * rng.uniform(0.12, 0.35), rng.uniform(1, 3)
+        spot = centre + curve[rng.integers(len(curve))]
+        debris = _filled(_outline(radius, elongation, rng, ragged=True, rough=3) + spot, side) & ~cell
     if rng.random() < CUT_SHARE:
-        _cut(cell, debris, rng)
+        keep = _kept(cell, rng)
+        cell, debris = cell & keep, debris & keep
     return cell, debris
 
 
-def _outline(look: Look, rng: np.random.Generator) -> Array:
-    """The closed curve of a cell around (0, 0), ``(360, 2)`` pixels, enclosing the area the radius says."""
+def _outline(
+    radius: float, elongation: float, rng: np.random.Generator, *, ragged: bool, rough: float = 1.0
+) -> Array:
+    """A closed curve around (0, 0), ``(360, 2)`` pixels, with the area of a circle of that radius."""
     angle = np.arange(360) * (2 * np.pi / 360)
     reach = np.ones(360)
-    for wave, size in ((2, 0.02), (3, 0.02), (4, 0.012), (5, 0.009), (7, 0.006), (11, 0.004), (23, 0.002)):
-        reach += rng.normal(0, size) * np.cos(wave * angle + rng.uniform(0, 2 * np.pi))
+    for wave, size in OUTLINE_WAVES:
+        reach += rng.normal(0, size * rough) * np.cos(wave * angle + rng.uniform(0, 2 * np.pi))
+    if ragged:
+        reach += rough * _fringe(angle, rng)
     if rng.random() < NOTCHED_SHARE:
-        for _ in range(rng.integers(1, 3)):
-            width, depth = rng.uniform(0.08, 0.3), rng.gamma(2, 0.035)
-            away = np.angle(np.exp(1j * (angle - rng.uniform(0, 2 * np.pi))))
-            reach -= min(depth, 0.3) * np.exp(-0.5 * (away / width) ** 2)
-    stretch = np.sqrt(look.elongation)
+        reach -= _notches(angle, rng)
+    reach = np.maximum(reach, 0.25)
+    stretch = np.sqrt(elongation)
     x, y = reach * np.cos(angle) * stretch, reach * np.sin(angle) / stretch
-    turn = rng.uniform(0, 2 * np.pi)
-    curve = np.stack((x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)), axis=1)
     area = 0.5 * abs(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1)))
-    curve *= min(look.radius, LARGEST_RADIUS) * np.sqrt(np.pi / area)
-    return np.asarray(curve * min(1.0, 218 / np.abs(curve).max()))
+    turn = rng.uniform(0, 2 * np.pi)
+    turned = (x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn))
+    return np.asarray(np.stack(turned, axis=1) * radius * np.sqrt(np.pi / area))
 
 
-def _filled(curve: Array, side: int) -> NDArray[np.bool_]:
+def _fringe(angle: Array, rng: np.random.Generator) -> Array:
+    """A torn rim, mostly at one side, as a share of the radius at each angle."""
+    fringe = sum(
+        rng.normal(0, size) * np.cos(wave * angle + rng.uniform(0, 2 * np.pi)) for wave, size in FRINGE_WAVES
+    )
+    return np.asarray(fringe * (1 + np.cos(angle - rng.uniform(0, 2 * np.pi))))
+
+
+def _notches(angle: Array, rng: np.random.Generator) -> Array:
+    """One or two dents in an outline, as a share of its radius at each angle."""
+    dents = np.zeros_like(angle)
+    for _ in range(rng.integers(1, 3)):
+        width, depth = rng.uniform(0.07, 0.35), min(rng.gamma(2, 0.04), 0.35)
+        away = (angle - rng.uniform(0, 2 * np.pi) + np.pi) % (2 * np.pi) - np.pi
+        dents += depth * np.exp(-0.5 * (away / width) ** 2)
+    return dents
+
+
+def _filled(curve: Array, side: int) -> Mask:
     mask = np.zeros((side, side), np.uint8)
     cv2.fillPoly(mask, [np.rint(curve * 16).astype(np.int32)], 1, shift=4)
     return mask.astype(bool)
 
 
-def _cut(cell: NDArray[np.bool_], debris: NDArray[np.bool_], rng: np.random.Generator) -> None:
-    """Take a straight piece off one side, as where a photograph ends."""
+def _kept(cell: Mask, rng: np.random.Generator) -> Mask:
+    """All but a straight piece at one side of the cell, as where a photograph ends."""
+    keep = np.zeros_like(cell)
     top, bottom, left, right = _box(cell)
-    share, side = rng.uniform(0.04, 0.12), rng.integers(4)
-    for mask in (cell, debris):
-        if side == 0:
-            mask[: top + int(share * (bottom - top))] = False
-        elif side == 1:
-            mask[bottom - int(share * (bottom - top)) :] = False
-        elif side == 2:
-            mask[:, : left + int(share * (right - left))] = False
-        else:
-            mask[:, right - int(share * (right - left)) :] = False
+    share = rng.uniform(0.04, 0.14)
+    high, wide = int(share * (bottom - top)), int(share * (right - left))
+    sides = (
+        np.s_[top + high :, :],
+        np.s_[: bottom - high, :],
+        np.s_[:, left + wide :],
+        np.s_[:, : right - wide],
+    )
+    keep[sides[rng.integers(4)]] = True
+    return keep
 
 
-def _box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+def _box(mask: Mask) -> tuple[int, int, int, int]:
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
 
 
-def _coloured(
-    look: Look, rng: np.random.Generator, cell: NDArray[np.bool_], debris: NDArray[np.bool_]
-) -> NDArray[np.uint8]:
-    shape = cell.shape
-    inside = cell.astype(np.float64)
-    rim = 2 * (1 - cv2.GaussianBlur(inside, (0, 0), 1.6, borderType=cv2.BORDER_CONSTANT))
-    shade = 2 * (1 - cv2.GaussianBlur(inside, (0, 0), 9, borderType=cv2.BORDER_CONSTANT))
-    light = _chromatin(look, rng, shape) + _nucleoli(look, rng, cell)
-    light += 0.05 * _noise(rng, shape, 45) + rng.normal(0, 0.015, shape)
-    result = np.zeros((*shape, 3), np.float64)
-    for channel, (stain, gain) in enumerate(zip(look.stain, CHANNEL_GAIN, strict=True)):
-        edge = (0.34, 0.3, 0.26)[channel] * rim - (0.2, 0.2, 0.02)[channel] * shade
-        result[..., channel][cell] = (stain * np.exp(gain * light + edge))[cell]
-        pale = DEBRIS_STAIN[channel] * np.exp(0.3 * light)
-        result[..., channel][debris] = pale[debris]
-    result[cell | debris] = np.clip(result[cell | debris], 2, 255)
-    return np.rint(result).astype(np.uint8)
-
-
-def _chromatin(look: Look, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    """Density of the chromatin as a change of log intensity: fine grain and coarse clumps in shares."""
-    fine = _noise(rng, shape, 3.2)
-    coarse = np.tanh(1.3 * _noise(rng, shape, 9))
-    share = min(max(look.fineness, 0.0), 1.0)
-    return np.asarray(look.contrast * (0.11 * np.sqrt(share) * fine + 0.17 * np.sqrt(1 - share) * coarse))
-
-
-def _nucleoli(look: Look, rng: np.random.Generator, cell: NDArray[np.bool_]) -> Array:
-    """Pale discs with a darker ring, inside the cell."""
-    light = np.zeros(cell.shape)
-    height, width = cell.shape
-    y, x = np.mgrid[:height, :width].astype(np.float64)
+def _coloured(look: Look, rng: np.random.Generator, cell: Mask, debris: Mask) -> NDArray[np.uint8]:
+    """Colours of the cell and of the debris on it, uint8 ``(H, W, 3)``."""
+    light = look.contrast * _chromatin(look.fineness, rng, cell.shape) + 0.06 * _noise(rng, cell.shape, 45)
+    light += rng.normal(0, 0.02, cell.shape)
     for _ in range(look.nucleoli):
-        angle, reach = rng.uniform(0, 2 * np.pi), 0.62 * np.sqrt(rng.random())
-        centre = (
-            width / 2 + reach * np.cos(angle) * width / 2,
-            height / 2 + reach * np.sin(angle) * height / 2,
-        )
-        radius, light_of = rng.uniform(7, 12), rng.uniform(0.22, 0.36)
-        away = np.hypot(x - centre[0], y - centre[1]) / radius
-        light += light_of * np.exp(-(away**4)) - 0.4 * light_of * np.exp(-(((away - 1.5) / 0.35) ** 2))
-    return light
+        _add_spot(light, rng, radius=rng.uniform(7, 12), height=rng.uniform(0.2, 0.34), ring=0.4)
+    for _ in range(rng.poisson(1.2)):
+        _add_spot(light, rng, radius=rng.uniform(4, 8), height=rng.uniform(0.12, 0.4), ring=0.0)
+    result = np.zeros((*cell.shape, 3), np.uint8)
+    edge = RIM_GAIN * _towards_edge(cell, 1.5)[cell] + SHADE_GAIN * _towards_edge(cell, 10)[cell]
+    inside = np.array(look.stain)[:, None] * np.exp(LIGHT_GAIN * light[cell] + edge)
+    result[cell] = np.rint(np.clip(inside, 2, 255)).T
+    result[debris] = np.rint(DEBRIS_STAIN * np.exp(0.3 * LIGHT_GAIN * light[debris])).T
+    return result
+
+
+def _chromatin(fineness: float, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """Log intensity of the chromatin: fine grain and coarse clumps in shares."""
+    fine, coarse = _noise(rng, shape, 3.2), np.tanh(0.9 * _noise(rng, shape, 9.5))
+    return np.asarray(0.105 * np.sqrt(fineness) * fine + 0.2 * np.sqrt(1 - fineness) * coarse)
+
+
+def _add_spot(light: Array, rng: np.random.Generator, *, radius: float, height: float, ring: float) -> None:
+    """Add a pale disc somewhere in the inner part, with a darker ring ``ring`` times as strong."""
+    rows, columns = light.shape
+    angle, away = rng.uniform(0, 2 * np.pi), 0.33 * np.sqrt(rng.random())
+    y, x = rows * (0.5 + away * np.sin(angle)), columns * (0.5 + away * np.cos(angle))
+    reach = int(2.6 * radius)
+    top, left = max(int(y) - reach, 0), max(int(x) - reach, 0)
+    part = light[top : int(y) + reach, left : int(x) + reach]
+    grid = np.ogrid[top : top + part.shape[0], left : left + part.shape[1]]
+    distance = np.sqrt((grid[0] - y) ** 2 + (grid[1] - x) ** 2) / radius
+    part += height * (np.exp(-(distance**4)) - ring * np.exp(-(((distance - 1.5) / 0.35) ** 2)))
+
+
+def _towards_edge(cell: Mask, sigma: float) -> Array:
+    """1 at the edge of the cell, falling to 0 within about two ``sigma`` pixels inside it."""
+    soft = cv2.GaussianBlur(cell.astype(np.float64), (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
+    return np.asarray(2 * (1 - soft))
 
 
 def _noise(rng: np.random.Generator, shape: tuple[int, ...], sigma: float) -> Array:
     """Gaussian noise of unit variance, smooth at ``sigma`` pixels; drawn small and enlarged if coarse."""
     step = max(1, int(sigma // 2.5))
-    small = (shape[0] // step + 4, shape[1] // step + 4)
+    rows, columns = shape[0] // step + 4, shape[1] // step + 4
     scale = sigma / step
-    drawn = cv2.GaussianBlur(rng.standard_normal(small), (0, 0), scale, borderType=cv2.BORDER_REFLECT)
+    drawn = cv2.GaussianBlur(
+        rng.standard_normal((rows, columns)), (0, 0), scale, borderType=cv2.BORDER_REFLECT
+    )
     drawn *= (
         2 * np.sqrt(np.pi) * scale
-    )  # the standard deviation of blurred white noise is 1 / (2 sqrt(pi) sigma)
-    large = cv2.resize(drawn, (small[1] * step, small[0] * step), interpolation=cv2.INTER_CUBIC)
+    )  # white noise blurred by s has the standard deviation 1 / (2 sqrt(pi) s)
+    large = cv2.resize(drawn, (columns * step, rows * step), interpolation=cv2.INTER_CUBIC)
     return np.asarray(large[2 * step : 2 * step + shape[0], 2 * step : 2 * step + shape[1]])

@@ -17,12 +17,13 @@ import struct
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from leukoscope import __version__
 from leukoscope.cohort.cell_drawing import draw_cell
-from leukoscope.cohort.synthetic_people import FIRST_NUMBER, Person, draw_look, draw_people
+from leukoscope.cohort.synthetic_people import FIRST_NUMBER, Person, draw_look, draw_people, spread
 from leukoscope.core.files import write_text
 from leukoscope.core.parallel import ordered_map
 from leukoscope.core.progress import track
@@ -41,11 +42,15 @@ SIDE, FINAL_SIDE = 450, 600
 
 
 class PlannedCell(NamedTuple):
-    """One file to draw: ``path`` below ``C-NMC_Leukemia``, ``name`` the original one, ``side`` in pixels."""
+    """One file to draw: ``path`` below ``C-NMC_Leukemia``, ``name`` the original one, ``side`` in pixels.
+
+    ``size`` is the quantile of its size among the cells of that person.
+    """
 
     path: str
     name: str
     person: Person
+    size: float
     side: int
     seed: np.random.SeedSequence
 
@@ -130,9 +135,9 @@ def _plan_training(subjects: int, cells: int, seed: np.random.SeedSequence) -> l
     for blast, folder in ((True, "all"), (False, "hem")):
         num, aside = _num_preliminary(subjects, blast=blast)
         for place, person in enumerate(draw_people(num - aside, blast=blast, first=FIRST_NUMBER, rng=rng)):
-            for name in _cell_names(person, cells, rng):
+            for name, size in zip(_cell_names(person, cells, rng), spread(cells, rng), strict=True):
                 path = f"{TRAINING}/fold_{place % NUM_FOLDS}/{folder}/{name}"
-                plan.append(PlannedCell(path, name, person, SIDE, seed.spawn(1)[0]))
+                plan.append(PlannedCell(path, name, person, size, SIDE, seed.spawn(1)[0]))
     return plan
 
 
@@ -141,11 +146,12 @@ def _plan_preliminary(subjects: int, cells: int, seed: np.random.SeedSequence) -
     for blast in (True, False):
         num, aside = _num_preliminary(subjects, blast=blast)
         for person in draw_people(aside, blast=blast, first=FIRST_NUMBER + num - aside, rng=rng):
-            named += [(person, name) for name in _cell_names(person, cells, rng)]
+            sizes = spread(cells, rng)
+            named += [(person, *each) for each in zip(_cell_names(person, cells, rng), sizes, strict=True)]
     shuffled = [named[place] for place in rng.permutation(len(named))]
     return [
-        PlannedCell(f"{PRELIMINARY}/{number}.bmp", name, person, SIDE, seed.spawn(1)[0])
-        for number, (person, name) in enumerate(shuffled, start=1)
+        PlannedCell(f"{PRELIMINARY}/{number}.bmp", name, person, size, SIDE, seed.spawn(1)[0])
+        for number, (person, name, size) in enumerate(shuffled, start=1)
     ]
 
 
@@ -157,8 +163,10 @@ def _plan_final(unlabelled: int, seed: np.random.SeedSequence) -> list[PlannedCe
         for person in draw_people(NUM_STRANGERS // 2, blast=blast, first=9 * FIRST_NUMBER, rng=rng)
     ]
     return [
-        PlannedCell(f"{FINAL}/{number}.bmp", "", strangers[which], FINAL_SIDE, seed.spawn(1)[0])
-        for number, which in enumerate(rng.integers(len(strangers), size=unlabelled), start=1)
+        PlannedCell(
+            f"{FINAL}/{number}.bmp", "", strangers[number % NUM_STRANGERS], size, FINAL_SIDE, seed.spawn(1)[0]
+        )
+        for number, size in enumerate(spread(unlabelled, rng), start=1)
     ]
 
 
@@ -180,7 +188,7 @@ def _write_cells(folder: Path, plan: list[PlannedCell], workers: int) -> None:
 
     def write(cell: PlannedCell) -> None:
         rng = np.random.default_rng(cell.seed)
-        image = draw_cell(draw_look(cell.person, rng), rng, side=cell.side)
+        image = draw_cell(draw_look(cell.person, rng, size=cell.size), rng, side=cell.side)
         (folder / cell.path).write_bytes(bmp_bytes(image))
 
     for _ in track(ordered_map(write, plan, workers=workers), "drawing synthetic cells", len(plan)):
@@ -199,7 +207,7 @@ def bmp_bytes(image: NDArray[np.uint8]) -> bytes:
     """
     height, width = image.shape[:2]
     rows = np.zeros((height, -(-width * 3 // 4) * 4), np.uint8)
-    rows[:, : width * 3] = image[::-1, :, ::-1].reshape(height, -1)
+    rows[:, : width * 3] = cv2.flip(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), 0).reshape(height, -1)
     header = struct.pack("<2sIHHI", b"BM", 54 + rows.size, 0, 0, 54)
     header += struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, rows.size, 3779, 3779, 0, 0)
     return header + rows.tobytes()
