@@ -35,6 +35,7 @@ from leukoscope.errors import LayoutError
 
 LICENCE = "CC BY 3.0"
 CITATION = "Gupta & Gupta 2019, The Cancer Imaging Archive, doi 10.7937/tcia.2019.dc64i46r"
+LABELS_CSV = "C-NMC_test_prelim_phase_data_labels.csv"
 SYNTHETIC_MARK = "SYNTHETIC.txt"
 """A cohort drawn by a program has a file of this name; its cells are then not taken for the official ones."""
 
@@ -103,8 +104,9 @@ def place(path: str) -> Place | None:
 
 
 class PreliminaryRow(NamedTuple):
-    """One row of the preliminary labels: the number of a file, its original name and its label."""
+    """One row of a CSV of preliminary labels: the number of a file, its original name, its label."""
 
+    table: str
     number: int
     name: UidName
     label: str
@@ -120,14 +122,14 @@ def preliminary_labels(images: ImageSource) -> dict[int, PreliminaryRow] | None:
     found: dict[int, PreliminaryRow] = {}
     for table in tables:
         for row in _label_rows(images, table):
-            if found.setdefault(row.number, row) != row:
+            if found.setdefault(row.number, row)[1:] != row[1:]:
                 raise LayoutError(
                     f"{table}: file {row.number} is labelled twice, differently", hint=_CSV_HINT
                 )
     return found if tables else None
 
 
-_CSV_HINT = "take C-NMC_test_prelim_phase_data_labels.csv from the original download"
+_CSV_HINT = f"take {LABELS_CSV} from the original download"
 
 
 def _label_rows(images: ImageSource, table: str) -> Iterator[PreliminaryRow]:
@@ -141,7 +143,12 @@ def _label_rows(images: ImageSource, table: str) -> Iterator[PreliminaryRow]:
         name, number = parse_name(row["Patient_ID"] or ""), PurePosixPath(row["new_names"] or "").stem
         if name is None or not _NUMBER.fullmatch(number) or row["labels"] not in {"0", "1"}:
             raise LayoutError(f"{table}: line {reader.line_num} cannot be read: {dict(row)}", hint=_CSV_HINT)
-        yield PreliminaryRow(int(number), name, "blast" if row["labels"] == "1" else "normal")
+        yield PreliminaryRow(table, int(number), name, "blast" if row["labels"] == "1" else "normal")
+
+
+def is_synthetic(images: ImageSource) -> bool:
+    """Whether the cells were drawn by a program."""
+    return any(PurePosixPath(name).name == SYNTHETIC_MARK for name in images.files())
 
 
 class Cnmc2019:
@@ -169,7 +176,7 @@ class Cnmc2019:
             )
         labels = preliminary_labels(images)
         cells = [_entry(path, spot, labels or {}) for path, spot in places.items()]
-        synthetic = any(PurePosixPath(name).name == SYNTHETIC_MARK for name in images.files())
+        synthetic = is_synthetic(images)
         return Listing(
             layout="cnmc2019",
             root=images.root,
@@ -220,10 +227,7 @@ def _notes(cells: list[Entry], labels: dict[int, PreliminaryRow] | None, num_els
     preliminary = [cell for cell in cells if cell.source == "preliminary"]
     unlabelled = [cell.path for cell in preliminary if cell.label is None]
     if preliminary and labels is None:
-        yield (
-            f"the {len(preliminary):,} preliminary cells stay unlabelled: "
-            "C-NMC_test_prelim_phase_data_labels.csv is not there"
-        )
+        yield (f"the {len(preliminary):,} preliminary cells stay unlabelled: {LABELS_CSV} is not there")
     elif unlabelled:
         yield f"{len(unlabelled):,} preliminary cells are not in the labels CSV: {unlabelled[0]}"
     if num_elsewhere:

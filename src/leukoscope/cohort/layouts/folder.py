@@ -35,8 +35,7 @@ class Folder:
             UnknownClassError: for class names without a known meaning.
         """
         names = images.names()
-        depth = _class_depth(names, {*options.positive, *options.rename})
-        folders = {name: _class_folder(name, depth) for name in names}
+        folders = class_folders(names, {*options.positive, *options.rename})
         found = {folder for folder in folders.values() if folder is not None}
         if not found:
             raise LayoutError(
@@ -57,6 +56,20 @@ class Folder:
             positive_classes=classes.positive,
             metadata={"source_name": images.root.stem},
         )
+
+
+def class_folders(names: Sequence[str], told: set[str]) -> dict[str, str | None]:
+    """The class folder of each image; None for one in no folder or in ``unlabelled``.
+
+    Args:
+        names: POSIX paths below the source.
+        told: names that the user called classes.
+
+    >>> class_folders(["top/benign/1.png", "top/pre-B/a/2.png", "top/unlabelled/3.png"], set())
+    {'top/benign/1.png': 'benign', 'top/pre-B/a/2.png': 'pre-B', 'top/unlabelled/3.png': None}
+    """
+    depth = _class_depth(names, told)
+    return {name: _class_folder(name, depth) for name in names}
 
 
 def _class_depth(names: Sequence[str], told: set[str]) -> int:
