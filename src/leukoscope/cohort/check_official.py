@@ -53,8 +53,8 @@ def check_official(
 ) -> tuple[list[Part], list[Finding]]:
     """How complete a copy of C-NMC 2019 is, and what differs from the official set.
 
-    A file whose bytes are the official ones is not decoded. Another one is, and the official BMP is rebuilt from
-    its pixels: if that has the official hash, the file is a lossless copy in another format.
+    A file whose bytes are the official ones is not decoded. Another one is, and the official BMP is rebuilt
+    from its pixels: if that has the official hash, the file is a lossless copy in another format.
     """
     looked_at = ordered_map(lambda name: _look(images, name), names, workers=workers)
     seen = list(track(looked_at, "checking files", len(names)))
