@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any, Self
 
 import polars as pl
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from leukoscope.cells.preprocess import Preprocess
 from leukoscope.cells.quality import QualityLimits
@@ -156,6 +156,8 @@ class BundleInfo(Config):
         files: name -> SHA-256 of every other file of the bundle; filled in by ``write_bundle``.
     """
 
+    model_config = ConfigDict(ser_json_inf_nan="constants")  # so that writing finds them, and refuses
+
     schema_version: int = SCHEMA_VERSION
     name: str
     created_at: str
@@ -177,6 +179,11 @@ class BundleInfo(Config):
     versions: dict[str, str] = Field(default_factory=dict)
     privacy: Privacy = Privacy()
     files: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def limits(self) -> QualityLimits:
+        """The quality limits, with the field that this model sees."""
+        return self.quality_limits.model_copy(update={"field": self.preprocess.field})
 
     @field_validator("views")
     @classmethod

@@ -27,8 +27,9 @@ from leukoscope.bundle.format import (
     Privacy,
 )
 from leukoscope.bundle.privacy import hashed
+from leukoscope.core.config import parse
 from leukoscope.core.files import atomic, sha256_file
-from leukoscope.errors import BundleError, MissingExtraError
+from leukoscope.errors import BundleError, ConfigError, MissingExtraError
 
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -119,7 +120,7 @@ def _safetensors(weights: Mapping[str, np.ndarray]) -> bytes:
         from safetensors.numpy import save
     except ImportError:
         raise MissingExtraError("keeping the weights in a bundle", "train") from None
-    return save({name: np.ascontiguousarray(tensor) for name, tensor in weights.items()})
+    return save({name: np.asarray(tensor, order="C") for name, tensor in weights.items()})
 
 
 def _finish(folder: Path, info: BundleInfo) -> None:
@@ -129,8 +130,10 @@ def _finish(folder: Path, info: BundleInfo) -> None:
     document = info.model_copy(update={"files": files}).model_dump(mode="json")
     try:
         text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
-    except ValueError:
-        raise BundleError("info holds a number that is not finite; use None for what is undefined") from None
+        parse(BundleInfo, json.loads(text), where=INFO)
+    except (ValueError, ConfigError) as error:
+        message = f"info cannot be written: {error}"
+        raise BundleError(message, hint="is a number not finite? None is what is undefined") from None
     (folder / INFO).write_text(text + "\n", encoding="utf-8")
 
 

@@ -40,7 +40,7 @@ def prepare(cell: CellInput, info: BundleInfo) -> Prepared:
             image = decode(data, name=cell.path or None)
         else:
             image = data
-        measures, quality = examine(image, info.quality_limits)
+        measures, quality = examine(image, info.limits)
         pixels = info.preprocess.apply(image)
     except ImageError as error:
         return Prepared(cell, digest, error=error.reason)
