@@ -1,7 +1,8 @@
 """Intervals that respect subjects: whole subjects are drawn again, all their cells with them.
 
-Cells of one subject are alike, so a thousand cells of ten subjects say little more than ten numbers. Subjects are
-drawn with replacement within their class, so that each draw has as many blast and normal subjects as the table.
+Cells of one subject are alike, so a thousand cells of ten subjects say little more than ten numbers.
+Subjects are drawn with replacement within their class, so that each draw has as many blast and normal
+subjects as the table.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ Floats = npt.NDArray[np.float64]
 CONFIDENCE = 0.95
 NUM_DRAWS = 2000
 MIN_SUBJECTS = 5
-"""Subjects of a class below which no interval is given: resampling three people says nothing about the fourth."""
+"""Subjects of a class below which no interval is given: three people drawn again say nothing of a fourth."""
 
 CHUNK = 100_000
 """Cells times draws that are weighted at once; so few stay in the cache of a processor."""
 
 
 class Interval(NamedTuple):
-    """An interval, or the reason why there is none (``low`` and ``high`` are then ``None``)."""
+    """A confidence interval, or the reason why there is none (``low`` and ``high`` are then ``None``)."""
 
     low: float | None
     high: float | None
@@ -56,7 +57,8 @@ class Subjects:
         names, index = np.unique(np.asarray(subjects, dtype=np.str_), return_inverse=True)
         positive = np.asarray(y, dtype=np.float64)
         blasts = np.bincount(index, weights=positive, minlength=len(names))
-        return cls(names, index, blasts, np.bincount(index, minlength=len(names)) - blasts)
+        cells = np.bincount(index, minlength=len(names)).astype(np.float64)
+        return cls(names, index, blasts.astype(np.float64), cells - blasts)
 
     @cached_property
     def mixed(self) -> npt.NDArray[np.bool_]:
@@ -140,13 +142,13 @@ def _ranked(y: npt.NDArray[np.bool_], p: Floats, subjects: Subjects, times: Floa
 
 
 def expanded_level(confidence: float, num_subjects: int) -> float:
-    """The lower tail at which a percentile interval of ``num_subjects`` is cut (Hesterberg 2015, section 3.2.2).
+    """The lower tail at which a percentile interval is cut, "expanded" for few subjects (Hesterberg 2015).
 
-    A bootstrap distribution is too narrow by ``sqrt((n - 1) / n)`` and lacks the long tails of Student's t; this
-    level, ``Phi(-sqrt(n / (n - 1)) * t)``, makes up for both.
+    A bootstrap distribution is too narrow by ``sqrt((n - 1) / n)`` and lacks the long tails of Student's
+    t; this level, ``Phi(-sqrt(n / (n - 1)) * t)``, makes up for both.
 
     >>> round(expanded_level(0.95, 15), 4), round(expanded_level(0.95, 1000), 4)
-    (0.0132, 0.0249)
+    (0.0132, 0.0248)
     """
     from scipy.special import ndtr, stdtrit
 

@@ -1,8 +1,8 @@
 """Metrics as pure functions of labels, probabilities and weights.
 
-``y`` (N,) says whether a cell is a blast (the positive class), ``p`` (N,) is ``blast_probability``, and ``weights``
-is (N,) or (..., N): leading axes give one result each, which is how the bootstrap uses them. A metric that is
-undefined is NaN, never 0; :func:`undefined_reason` says why.
+``y`` (N,) says whether a cell is a blast (the positive class), ``p`` (N,) is ``blast_probability``, and
+``weights`` is (N,) or (..., N): leading axes give one result each, which is how the bootstrap uses them.
+A metric that is undefined is NaN, never 0; :func:`undefined_reason` says why.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from leukoscope.evaluation.ranking import Counts, Ranking, area_by_steps, area_under_roc
+from leukoscope.evaluation.ranking import Counts, Ranking, area_by_steps, area_under_roc, ratio
 
 Floats = npt.NDArray[np.float64]
 
@@ -39,19 +39,13 @@ class Confusion(NamedTuple):
 def confusion(y: npt.ArrayLike, called: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> Confusion:
     """Count labels ``y`` (N,) against calls (N,), both boolean.
 
-    >>> confusion([True, True, False], [True, False, False])
-    Confusion(tp=1.0, fp=0.0, fn=1.0, tn=1.0)
+    >>> [int(count) for count in confusion([True, True, False], [True, False, False])]
+    [1, 0, 1, 1]
     """
     truth, call = np.asarray(y, dtype=bool), np.asarray(called, dtype=bool)
     w = np.ones(len(truth)) if weights is None else np.asarray(weights, dtype=np.float64)
     cells = (truth & call, ~truth & call, truth & ~call, ~truth & ~call)
     return Confusion(*(w @ cell.astype(np.float64) for cell in cells))
-
-
-def _ratio(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Floats:
-    top, bottom = np.asarray(numerator, dtype=np.float64), np.asarray(denominator, dtype=np.float64)
-    undefined = np.full(np.broadcast_shapes(top.shape, bottom.shape), np.nan)
-    return np.divide(top, bottom, out=undefined, where=bottom != 0)
 
 
 def _with_both(c: Confusion, value: Floats) -> Floats:
@@ -60,27 +54,27 @@ def _with_both(c: Confusion, value: Floats) -> Floats:
 
 def accuracy(c: Confusion) -> Floats:
     """Share of the cells that are called what they are."""
-    return _ratio(c.tp + c.tn, c.tp + c.fp + c.fn + c.tn)
+    return ratio(c.tp + c.tn, c.tp + c.fp + c.fn + c.tn)
 
 
 def sensitivity(c: Confusion) -> Floats:
     """Share of the blasts that are called blast (recall)."""
-    return _ratio(c.tp, c.tp + c.fn)
+    return ratio(c.tp, c.tp + c.fn)
 
 
 def specificity(c: Confusion) -> Floats:
     """Share of the normal cells that are not called blast."""
-    return _ratio(c.tn, c.tn + c.fp)
+    return ratio(c.tn, c.tn + c.fp)
 
 
 def ppv(c: Confusion) -> Floats:
     """Share of the cells called blast that are blasts (precision)."""
-    return _ratio(c.tp, c.tp + c.fp)
+    return ratio(c.tp, c.tp + c.fp)
 
 
 def npv(c: Confusion) -> Floats:
     """Share of the cells called normal that are normal."""
-    return _ratio(c.tn, c.tn + c.fn)
+    return ratio(c.tn, c.tn + c.fn)
 
 
 def balanced_accuracy(c: Confusion) -> Floats:
@@ -92,7 +86,7 @@ def weighted_f1(c: Confusion) -> Floats:
     """F1 of each class, weighted by the class's share of the labels; C-NMC's metric."""
     blast, normal = _f1_of_both(c)
     positive, negative = c.tp + c.fn, c.fp + c.tn
-    return _with_both(c, _ratio(blast * positive + normal * negative, positive + negative))
+    return _with_both(c, ratio(blast * positive + normal * negative, positive + negative))
 
 
 def macro_f1(c: Confusion) -> Floats:
@@ -103,7 +97,7 @@ def macro_f1(c: Confusion) -> Floats:
 
 def _f1_of_both(c: Confusion) -> tuple[Floats, Floats]:
     wrong = c.fp + c.fn
-    return _ratio(2 * c.tp, 2 * c.tp + wrong), _ratio(2 * c.tn, 2 * c.tn + wrong)
+    return ratio(2 * c.tp, 2 * c.tp + wrong), ratio(2 * c.tn, 2 * c.tn + wrong)
 
 
 def mcc(c: Confusion) -> Floats:
@@ -111,7 +105,7 @@ def mcc(c: Confusion) -> Floats:
     sides = (c.tp + c.fp, c.tp + c.fn, c.tn + c.fp, c.tn + c.fn)
     # Roots before the product: the product of four counts of cells may pass what a float holds exactly.
     scale = np.prod([np.sqrt(side) for side in sides], axis=0)
-    return _ratio(c.tp * c.tn - c.fp * c.fn, scale)
+    return ratio(c.tp * c.tn - c.fp * c.fn, scale)
 
 
 def auroc(y: npt.ArrayLike, p: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> Floats:
@@ -161,7 +155,7 @@ def log_loss(y: npt.ArrayLike, p: npt.ArrayLike, weights: npt.ArrayLike | None =
 
 def _mean(values: Floats, weights: npt.ArrayLike | None) -> Floats:
     w = np.ones(len(values)) if weights is None else np.asarray(weights, dtype=np.float64)
-    return _ratio(w @ values, w.sum(axis=-1))
+    return ratio(w @ values, w.sum(axis=-1))
 
 
 def ece(y: npt.ArrayLike, p: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> Floats:
@@ -181,7 +175,7 @@ def equal_mass_error(counts: Counts, scores: Floats, num_bins: int = NUM_BINS) -
     residual = counts.tp - np.cumsum(counts.called_step * scores, axis=-1)
     rows = zip(mass.reshape(-1, len(scores)), residual.reshape(-1, len(scores)), strict=True)
     error = [np.abs(shared_out(row, value, num_bins)).sum() for row, value in rows]
-    return _ratio(np.reshape(error, mass.shape[:-1]), mass[..., -1])
+    return ratio(np.reshape(error, mass.shape[:-1]), mass[..., -1])
 
 
 def shared_out(mass: Floats, total: Floats, num_bins: int = NUM_BINS) -> Floats:
@@ -207,7 +201,7 @@ def ece_equal_width(y: npt.ArrayLike, p: npt.ArrayLike, weights: npt.ArrayLike |
     values = np.asarray(p, dtype=np.float64)
     w = np.ones(len(values)) if weights is None else np.asarray(weights, dtype=np.float64)
     residual = np.eye(NUM_BINS)[width_bin(values)] * (np.asarray(y, dtype=np.float64) - values)[:, None]
-    return _ratio(np.abs(w @ residual).sum(axis=-1), w.sum(axis=-1))
+    return ratio(np.abs(w @ residual).sum(axis=-1), w.sum(axis=-1))
 
 
 CALLED: dict[str, Callable[[Confusion], Floats]] = {

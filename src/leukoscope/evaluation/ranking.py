@@ -15,7 +15,8 @@ class Curve(NamedTuple):
     """Points of a curve, from the strictest threshold to the loosest.
 
     Attributes:
-        x, y: (P,) coordinates; for ROC false and true positive rate, for precision-recall recall and precision.
+        x, y: (P,) coordinates; for ROC false and true positive rate, for precision-recall recall and
+            precision.
         thresholds: (P,) a cell is called a blast from this probability on; infinite where nothing is called.
     """
 
@@ -81,10 +82,10 @@ class Ranking:
 def area_under_roc(counts: Counts) -> Floats:
     """The chance that a blast scores above a normal cell, ties counting half; NaN without both classes."""
     tp, called, tp_step, called_step = counts
-    # The sum over scores of (normal cells there) * (blasts above + half the blasts there), without temporaries.
+    # The sum over scores of normal cells there times (blasts above + half the blasts there).
     above = _dot(called_step, tp) - _dot(tp_step, tp)
     beside = _dot(called_step, tp_step) - _dot(tp_step, tp_step)
-    return _ratio(above - beside / 2, tp[..., -1] * (called[..., -1] - tp[..., -1]))
+    return ratio(above - beside / 2, tp[..., -1] * (called[..., -1] - tp[..., -1]))
 
 
 def area_by_steps(counts: Counts) -> Floats:
@@ -92,7 +93,7 @@ def area_by_steps(counts: Counts) -> Floats:
     tp, called = counts.tp, counts.called
     precision = np.divide(tp, called, out=np.zeros_like(called), where=called > 0)
     both = (tp[..., -1] > 0) & (called[..., -1] > tp[..., -1])
-    return _ratio(_dot(counts.tp_step, precision), np.where(both, tp[..., -1], 0.0))
+    return ratio(_dot(counts.tp_step, precision), np.where(both, tp[..., -1], 0.0))
 
 
 def _dot(a: Floats, b: Floats) -> Floats:
@@ -121,7 +122,12 @@ def thinned(curve: Curve, points: int = 400) -> Curve:
     return Curve(curve.x[kept], curve.y[kept], curve.thresholds[kept])
 
 
-def _ratio(numerator: Floats, denominator: Floats) -> Floats:
-    shape = np.broadcast_shapes(np.shape(numerator), np.shape(denominator))
-    undefined = np.full(shape, np.nan)
-    return np.divide(numerator, denominator, out=undefined, where=np.asarray(denominator) != 0)
+def ratio(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Floats:
+    """``numerator / denominator``, NaN where that is undefined.
+
+    >>> ratio([1.0, 0.0], [2.0, 0.0])
+    array([0.5, nan])
+    """
+    top, bottom = np.asarray(numerator, dtype=np.float64), np.asarray(denominator, dtype=np.float64)
+    undefined = np.full(np.broadcast_shapes(top.shape, bottom.shape), np.nan)
+    return np.asarray(np.divide(top, bottom, out=undefined, where=bottom != 0))

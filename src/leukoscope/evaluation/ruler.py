@@ -102,8 +102,8 @@ def fit_ruler(frame: pl.DataFrame, labels: npt.ArrayLike, features: Sequence[str
         )
     mean, scale = measured.mean(axis=0), measured.std(axis=0)
     scale = np.where(scale > 0, scale, 1.0)
-    # The penalty (C = 1) is on the features in pixels and logarithms, not on standardised ones: so the published
-    # readings of the ruler were made. Newton's method does not mind their different sizes.
+    # The penalty (C = 1) is on the features in pixels and logarithms, not on standardised ones: so the
+    # published readings of the ruler were made. Newton's method does not mind their different sizes.
     model = LogisticRegression(solver="newton-cholesky").fit(measured - mean, y)
     return Ruler(
         features=tuple(features),

@@ -190,9 +190,14 @@ class PredictionTable:
         return missing | pl.col("error").is_not_null() if "error" in self.frame.columns else missing
 
     @property
-    def num_unreadable(self) -> int:
+    def unreadable(self) -> pl.DataFrame:
         """Rows with an error or without a probability: they are in no metric."""
-        return self.frame.filter(self._unreadable).height
+        return self.frame.filter(self._unreadable)
+
+    @property
+    def num_unreadable(self) -> int:
+        """How many rows are :attr:`unreadable`."""
+        return self.unreadable.height
 
     @property
     def num_unlabelled(self) -> int:

@@ -1,0 +1,81 @@
+"""Curves and bins of a report, as plain numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from leukoscope.core.config import Config
+from leukoscope.evaluation import metrics
+from leukoscope.evaluation.ranking import Ranking, precision_recall_curve, roc_curve, thinned
+from leukoscope.evaluation.readings import Bools, Floats
+
+
+class Roc(Config):
+    """Points of a ROC curve, from the strictest threshold (``None``: nothing is called) to the loosest."""
+
+    false_positive_rate: list[float]
+    sensitivity: list[float]
+    threshold: list[float | None]
+
+
+class PrecisionRecall(Config):
+    """Points of a precision-recall curve, from the strictest threshold to the loosest."""
+
+    sensitivity: list[float]
+    ppv: list[float]
+    threshold: list[float]
+
+
+class ReliabilityBin(Config):
+    """One of 15 bins that hold equally many cells (fractions of one where they do not divide)."""
+
+    mean_probability: float
+    blast_share: float
+    num_cells: float
+
+
+class Curves(Config):
+    """What the figures show; ``None`` where a curve is undefined. Long curves are thinned to about 400
+    points."""
+
+    roc: Roc | None
+    roc_size: Roc | None = None
+    precision_recall: PrecisionRecall | None
+    precision_recall_size: PrecisionRecall | None = None
+    reliability: list[ReliabilityBin]
+
+
+def roc(y: Bools, p: Floats) -> Roc | None:
+    """The ROC curve of labels and probabilities (N,)."""
+    if y.all() or not y.any():
+        return None
+    ranking = Ranking.of(y, p)
+    curve = thinned(roc_curve(ranking.counts(np.ones(len(y))), ranking.scores))
+    thresholds = [None, *curve.thresholds[1:].tolist()]
+    return Roc(false_positive_rate=curve.x.tolist(), sensitivity=curve.y.tolist(), threshold=thresholds)
+
+
+def precision_recall(y: Bools, p: Floats) -> PrecisionRecall | None:
+    """The precision-recall curve of labels and probabilities (N,)."""
+    if y.all() or not y.any():
+        return None
+    ranking = Ranking.of(y, p)
+    curve = thinned(precision_recall_curve(ranking.counts(np.ones(len(y))), ranking.scores))
+    return PrecisionRecall(
+        sensitivity=curve.x.tolist(), ppv=curve.y.tolist(), threshold=curve.thresholds.tolist()
+    )
+
+
+def reliability(y: Bools, p: Floats) -> list[ReliabilityBin]:
+    """The bins behind ``ece``, by rising probability."""
+    if not len(y):
+        return []
+    ranking = Ranking.of(y, p)
+    counts = ranking.counts(np.ones(len(y)))
+    blasts = metrics.shared_out(counts.called, counts.tp)
+    probability = metrics.shared_out(counts.called, np.cumsum(counts.called_step * ranking.scores))
+    size = len(y) / metrics.NUM_BINS
+    return [
+        ReliabilityBin(mean_probability=mean, blast_share=share, num_cells=size)
+        for mean, share in np.clip(np.stack([probability, blasts], axis=1)[::-1] / size, 0.0, 1.0).tolist()
+    ]

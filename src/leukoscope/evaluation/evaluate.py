@@ -1,0 +1,241 @@
+"""From a prediction table to a report: every number with its interval, its base and its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from leukoscope.cohort.manifest import Manifest
+from leukoscope.core.provenance import RESEARCH_USE_ONLY, provenance
+from leukoscope.errors import TableError, UsageError
+from leukoscope.evaluation import curves
+from leukoscope.evaluation.bootstrap import NUM_DRAWS
+from leukoscope.evaluation.leak import FITTING, NOT_CHECKED, Leak, check_leak
+from leukoscope.evaluation.model_facts import BundleFacts, plain, read_operating_points
+from leukoscope.evaluation.paired import differences
+from leukoscope.evaluation.per_class import class_rows
+from leukoscope.evaluation.readings import Cells, Judgement
+from leukoscope.evaluation.results import Baselines, ConfusionMatrix, Model, Report, Unreadable
+from leukoscope.evaluation.size_baseline import SizeBaseline, size_baseline
+from leukoscope.evaluation.subject_table import subject_means, subject_rows
+from leukoscope.evaluation.table import STAMPS, PredictionTable
+from leukoscope.evaluation.worst_cells import worst_cells
+
+MOST_UNREADABLE = 100
+
+
+def evaluate(
+    table: PredictionTable | Path | str,
+    *,
+    bundle_info: BundleFacts | None = None,
+    train: Manifest | pl.DataFrame | None = None,
+    data: Manifest | None = None,
+    threshold: float = 0.5,
+    draws: int = NUM_DRAWS,
+    seed: int = 0,
+) -> Report:
+    """Judge predictions against labels, with subjects as the unit.
+
+    Rows that could not be read are in no metric, indeterminate ones are in all. Where the rows have roles
+    (``split``), only those of the test set are judged: the others fitted the model.
+
+    Args:
+        table: the predictions, or the file that holds them.
+        bundle_info: ``bundle.json`` of the model, for its operating points and stamps.
+        train: cells that fitted the model, to look for overlap (see :func:`check_leak`).
+        data: manifest of the cells, for the size baseline and the pictures.
+        threshold: metrics that need one call a cell a blast from this probability on.
+        draws: of the subject bootstrap; 0 gives no intervals.
+        seed: of the draws.
+
+    Raises:
+        TableError: for a table that cannot be judged.
+        UsageError: for a threshold beyond 0..1 or fewer than 0 draws.
+
+    >>> rows = {"cell_id": ["a", "b"], "subject_id": ["1", "H1"], "label": ["blast", "normal"]}
+    >>> report = evaluate(PredictionTable(pl.DataFrame(rows | {"blast_probability": [0.9, 0.2]})))
+    >>> report.metrics["auroc"].estimate, report.metrics["auroc"].reason
+    (1.0, 'no interval: 1 subjects in a class, 5 are needed')
+    """
+    _check_arguments(threshold, draws)
+    table = table if isinstance(table, PredictionTable) else PredictionTable.read(table)
+    info = plain(bundle_info)
+    judged, num_other_roles = _test_rows(table)
+    _check_unique(judged.judged["cell_id"])
+    cells = Cells(judged.y, _subject_ids(judged), draws, seed)
+    model = Judgement(cells, judged.p, threshold)
+    size = size_baseline(judged, data)
+    beside, ruler = _same_cells(model, size)
+    made_by = _model(judged, info)
+    leak = _leak(judged, train, info, made_by)
+    rows = subject_rows(judged.judged, judged.y, judged.p, threshold=threshold)
+    return Report(
+        research_use_only=RESEARCH_USE_ONLY,
+        stamps=_stamps(table, info, cells, leak),
+        notes=_notes(judged, cells, num_other_roles, made_by),
+        num_rows=table.frame.height,
+        num_cells=len(judged.p),
+        num_blasts=int(judged.y.sum()),
+        num_normals=int((~judged.y).sum()),
+        num_subjects=None if cells.subject_ids is None else len(cells.subjects.names),
+        num_unreadable=judged.num_unreadable,
+        num_unlabelled=judged.num_unlabelled,
+        num_other_roles=num_other_roles,
+        threshold=threshold,
+        num_draws=draws,
+        seed=seed,
+        metrics=model.metrics,
+        baselines=Baselines(
+            size=ruler.metrics if ruler else None, size_source=size.source, size_reason=size.reason
+        ),
+        model_minus_size=differences(beside, ruler) if beside and ruler else None,
+        operating_points=read_operating_points(judged, cells, info),
+        decisions=_decisions(judged),
+        confusion_matrix=ConfusionMatrix.of(model),
+        classes=class_rows(judged),
+        subjects=rows,
+        subject_means=subject_means(rows, judged.positive_classes),
+        curves=_curves(model, ruler),
+        worst_cells=worst_cells(_with_paths(judged.judged, data), judged.y, judged.p, threshold=threshold),
+        unreadable=_unreadable(judged),
+        leak=leak,
+        model=made_by,
+        provenance=provenance(),
+        table=table,
+        root=_root(table, data),
+    )
+
+
+def _check_arguments(threshold: float, draws: int) -> None:
+    if not 0 <= threshold <= 1:
+        raise UsageError(f"expected a threshold in 0..1. Received: {threshold}")
+    if draws < 0:
+        raise UsageError(f"expected 0 draws or more. Received: {draws}")
+
+
+def _test_rows(table: PredictionTable) -> tuple[PredictionTable, int]:
+    """The rows to judge, and how many others there are. Pooled out-of-fold rows are all test rows."""
+    out_of_fold = table.metadata.get("protocol") == "grouped-kfold"
+    if "split" not in table.frame.columns or out_of_fold or not (table.frame["split"] == "test").any():
+        return table, 0
+    kept = table.frame.filter(pl.col("split") == "test")
+    return PredictionTable(kept, table.metadata), table.frame.height - kept.height
+
+
+def _check_unique(cell_ids: pl.Series) -> None:
+    twice = cell_ids.filter(cell_ids.is_duplicated())
+    if len(twice):
+        raise TableError(
+            f"cell '{twice[0]}' is judged twice ({twice.n_unique():,} cells are)",
+            hint="keep one row a cell; a cell that counts twice bends every metric",
+        )
+
+
+def _subject_ids(table: PredictionTable) -> np.ndarray | None:
+    return None if (table.subjects == "").any() or not len(table.subjects) else table.subjects
+
+
+def _same_cells(model: Judgement, size: SizeBaseline) -> tuple[Judgement | None, Judgement | None]:
+    """The model and the ruler on the cells of known size; ``None`` where there is no ruler."""
+    known = size.known()
+    if size.p is None or known is None:
+        return None, None
+    return model.part(known), Judgement(model.cells, size.p, model.threshold).part(known)
+
+
+def _model(table: PredictionTable, info: Mapping[str, Any]) -> Model:
+    column = table.frame["bundle_id"] if "bundle_id" in table.frame.columns else pl.Series(dtype=pl.Utf8)
+    ids = column.drop_nulls().unique().sort().to_list()
+    named = table.metadata.get("bundle_id")
+    return Model(
+        bundle_ids=tuple(ids or ([named] if named else [])),
+        name=info.get("name"),
+        asked=info.get("bundle_id"),
+    )
+
+
+def _leak(
+    table: PredictionTable, train: Manifest | pl.DataFrame | None, info: Mapping[str, Any], made_by: Model
+) -> Leak | str:
+    if train is None or made_by.is_another:
+        return NOT_CHECKED
+    privacy = info.get("privacy") or {}
+    salt = privacy.get("salt") if privacy.get("hashed") and isinstance(train, pl.DataFrame) else None
+    return check_leak(table.judged, train, salt=salt)
+
+
+def _stamps(table: PredictionTable, info: Mapping[str, Any], cells: Cells, leak: Leak | str) -> list[str]:
+    trained = info.get("training_data") or {}
+    said = [name.upper() for name in STAMPS if table.metadata.get(name) == "true" or trained.get(name)]
+    if isinstance(leak, Leak) and leak.found:
+        said.append("LEAK FOUND")
+    return said + (["SUBJECTS UNKNOWN"] if len(cells.y) and cells.subject_ids is None else [])
+
+
+def _notes(table: PredictionTable, cells: Cells, num_other_roles: int, made_by: Model) -> list[str]:
+    missing = int((table.subjects == "").sum())
+    known = cells.subject_ids is not None
+    mixed = cells.subjects.names[cells.subjects.mixed].tolist() if known else []
+    fitted = _fitting_roles(table)
+    notes = [
+        (num_other_roles, f"{num_other_roles:,} rows of other roles than test are not judged."),
+        (fitted, f"No row is of the test set; judged are {', '.join(fitted)} rows, which fitted the model."),
+        (missing, f"No interval is given: {missing:,} cells have no subject, and cells of one are alike."),
+        (mixed, f"Subjects with cells of both kinds, resampled by themselves: {', '.join(mixed[:10])}."),
+        (
+            made_by.is_another,
+            f"The rows were written by bundle {', '.join(made_by.bundle_ids)}, not by {made_by.asked}, so "
+            "overlap with the training of the latter was not checked.",
+        ),
+    ]
+    return [text for holds, text in notes if holds]
+
+
+def _fitting_roles(table: PredictionTable) -> list[str]:
+    if "split" not in table.frame.columns or table.metadata.get("protocol") == "grouped-kfold":
+        return []
+    roles = set(table.frame["split"].drop_nulls())
+    return [] if "test" in roles else sorted(roles & set(FITTING))
+
+
+def _decisions(table: PredictionTable) -> dict[str, int]:
+    if "decision" not in table.judged.columns:
+        return {}
+    counted = table.judged["decision"].drop_nulls().value_counts(sort=True)
+    return {str(name): int(number) for name, number in counted.iter_rows()}
+
+
+def _curves(model: Judgement, ruler: Judgement | None) -> curves.Curves:
+    y, p = model.cells.y, model.p
+    return curves.Curves(
+        roc=curves.roc(y, p),
+        roc_size=curves.roc(ruler.cells.y, ruler.p) if ruler else None,
+        precision_recall=curves.precision_recall(y, p),
+        precision_recall_size=curves.precision_recall(ruler.cells.y, ruler.p) if ruler else None,
+        reliability=curves.reliability(y, p),
+    )
+
+
+def _with_paths(judged: pl.DataFrame, data: Manifest | None) -> pl.DataFrame:
+    if data is None:
+        return judged
+    facts = data.frame.select("cell_id", "path", "sha256")
+    return judged.drop("path", "sha256", strict=False).join(
+        facts, on="cell_id", how="left", maintain_order="left"
+    )
+
+
+def _unreadable(table: PredictionTable) -> list[Unreadable]:
+    rows = table.unreadable.head(MOST_UNREADABLE)
+    columns = [name for name in ("cell_id", "path", "error") if name in rows.columns]
+    return [Unreadable(**row) for row in rows.select(columns).iter_rows(named=True)]
+
+
+def _root(table: PredictionTable, data: Manifest | None) -> Path | None:
+    if data is not None:
+        return data.root
+    return Path(table.metadata["root"]) if table.metadata.get("root") else None

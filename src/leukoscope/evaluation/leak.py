@@ -1,0 +1,136 @@
+"""Was anybody who is judged here also there when the model was fitted?"""
+
+from __future__ import annotations
+
+import hashlib
+
+import polars as pl
+
+from leukoscope.cohort.manifest import Manifest
+from leukoscope.core.config import Config
+from leukoscope.errors import TableError
+
+NOT_CHECKED = "overlap with training not checked"
+FITTING = ("train", "validation", "calibration")
+"""Roles of cells that fitted anything."""
+
+MOST_NAMED = 50
+_KEYS = ("subject_id", "duplicate_group", "sha256")
+
+
+class Leak(Config):
+    """What the judged cells share with the cells that fitted the model.
+
+    Attributes:
+        summary: the finding in one sentence.
+        found: is there any overlap?
+        subjects: judged subjects that fitted something; at most 50 are named.
+        related_subjects: judged subjects that did not, but whose duplicate group did; at most 50 are named.
+        num_subjects, num_related_subjects: how many they are.
+        num_cells: judged cells of those subjects.
+        num_copies: judged cells whose very file, by SHA-256, fitted something.
+    """
+
+    summary: str
+    found: bool
+    subjects: tuple[str, ...] = ()
+    related_subjects: tuple[str, ...] = ()
+    num_subjects: int = 0
+    num_related_subjects: int = 0
+    num_cells: int = 0
+    num_copies: int = 0
+
+
+def check_leak(judged: pl.DataFrame, train: Manifest | pl.DataFrame, *, salt: str | None = None) -> Leak:
+    """Look for judged subjects and files among those that fitted the model.
+
+    Args:
+        judged: the judged rows, with ``subject_id`` and, where known, ``sha256`` and ``fold``.
+        train: cells that fitted the model: ``subjects.parquet`` of a bundle (``subject_id, sha256,
+            role``), or
+            a manifest. Of a split only the rows of the roles train, validation and calibration count; of a
+            split in k folds, for each judged cell, the rows of the other folds.
+        salt: of a private bundle, whose ``train`` has hashes of salt and value instead of the values.
+
+    Raises:
+        TableError: when the split is in folds and the table does not say the fold of every cell.
+    """
+    frame = train.frame if isinstance(train, Manifest) else train
+    keys = _keys(judged, frame, salt)
+    if isinstance(train, Manifest) and train.metadata.get("protocol") == "grouped-kfold":
+        _check_folds(judged)
+        fitting, keys = frame, keys.with_columns(judged["fold"])
+    else:
+        fitting, keys = _fitting(frame).with_columns(fold=None), keys.with_columns(fold=None)
+    shared, related, copies = (_seen(keys, fitting, column) for column in _KEYS)
+    return _leak(judged["subject_id"], shared, related & ~shared, int(copies.sum()))
+
+
+def _fitting(frame: pl.DataFrame) -> pl.DataFrame:
+    for column in ("role", "split"):
+        if column in frame.columns:
+            return frame.filter(pl.col(column).is_in(FITTING))
+    return frame
+
+
+def _keys(judged: pl.DataFrame, train: pl.DataFrame, salt: str | None) -> pl.DataFrame:
+    """For each judged row what it could be recognised by, named as in ``train``."""
+    keys = judged.select(_salted(judged["subject_id"], salt))
+    if "sha256" in judged.columns:
+        keys = keys.with_columns(_salted(judged["sha256"], salt))
+    if "duplicate_group" not in train.columns:
+        return keys
+    groups = train.select("subject_id", "duplicate_group").drop_nulls().unique("subject_id", keep="first")
+    return keys.join(groups, on="subject_id", how="left", maintain_order="left")
+
+
+def _salted(values: pl.Series, salt: str | None) -> pl.Series:
+    if salt is None:
+        return values
+    hashed = [value and hashlib.sha256(f"{salt}:{value}".encode()).hexdigest() for value in values]
+    return pl.Series(values.name, hashed, dtype=pl.Utf8)
+
+
+def _check_folds(judged: pl.DataFrame) -> None:
+    if "fold" not in judged.columns or judged["fold"].null_count():
+        raise TableError(
+            "the training split is in folds, but the table does not say the fold of every cell",
+            hint="give the pooled out-of-fold rows, which 'leukoscope train --fold all' writes",
+        )
+
+
+def _seen(keys: pl.DataFrame, fitting: pl.DataFrame, column: str) -> pl.Series:
+    """For each row of ``keys``: is its value in ``fitting``, in another fold where there are folds?"""
+    if column not in keys.columns or column not in fitting.columns:
+        return pl.Series([False] * keys.height, dtype=pl.Boolean)
+    where = fitting.filter(pl.col(column).is_not_null()).group_by(column).agg(pl.col("fold").unique())
+    found = keys.join(where, on=column, how="left", suffix="s", maintain_order="left")
+    in_folds = keys["fold"].null_count() == 0
+    elsewhere = pl.col("folds").list.set_difference(pl.concat_list("fold")).list.len() > 0
+    return found.select(
+        (elsewhere if in_folds else pl.col("folds").is_not_null()).fill_null(False)
+    ).to_series()
+
+
+def _leak(subjects: pl.Series, shared: pl.Series, related: pl.Series, num_copies: int) -> Leak:
+    fitted, kin = (subjects.filter(rows).drop_nulls().unique().sort().to_list() for rows in (shared, related))
+    said = [
+        text
+        for number, text in (
+            (len(fitted), f"{len(fitted)} of the judged subjects fitted the model"),
+            (len(kin), f"{len(kin)} judged subjects share pictures with one that fitted it"),
+            (num_copies, f"{num_copies:,} of the judged files fitted it"),
+        )
+        if number
+    ]
+    return Leak(
+        summary="; ".join(said)
+        or "no judged subject and no judged file is among those that fitted the model",
+        found=bool(said),
+        subjects=tuple(fitted[:MOST_NAMED]),
+        related_subjects=tuple(kin[:MOST_NAMED]),
+        num_subjects=len(fitted),
+        num_related_subjects=len(kin),
+        num_cells=int((shared | related).sum()),
+        num_copies=num_copies,
+    )

@@ -1,0 +1,62 @@
+"""Small pictures of cells for a report, all at one scale, so that size can be seen."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from leukoscope.cells.decode import decode
+from leukoscope.cells.preprocess import Preprocess
+from leukoscope.cohort.source import ImageSource, open_source
+from leukoscope.core.files import sha256_bytes
+from leukoscope.errors import ImageError, LayoutError
+from leukoscope.evaluation.worst_cells import WorstCell
+
+WINDOW = Preprocess(field=384, size=160)
+JPEG_QUALITY = 88
+
+
+class Picture(NamedTuple):
+    """A picture as a data URI, or why there is none."""
+
+    uri: str | None
+    reason: str | None = None
+
+
+def read_pictures(root: Path | None, cells: Sequence[WorstCell]) -> list[Picture]:
+    """One picture for every cell, in order, or the reason why there is none.
+
+    Args:
+        root: the folder or zip that the cells' ``path`` starts from; ``None`` where unknown.
+        cells: a file that is not the one that was judged, by SHA-256, is not shown.
+    """
+    if root is None:
+        return [Picture(None, "where the images are is not known")] * len(cells)
+    try:
+        source = open_source(root)
+    except LayoutError as error:
+        return [Picture(None, error.message)] * len(cells)
+    return [_picture(source, cell) for cell in cells]
+
+
+def _picture(source: ImageSource, cell: WorstCell) -> Picture:
+    if not cell.path:
+        return Picture(None, "the path of the image is not known")
+    try:
+        data = source.read(cell.path)
+        if cell.sha256 and sha256_bytes(data) != cell.sha256:
+            return Picture(None, "the file is no longer the one that was judged")
+        return Picture(_data_uri(WINDOW.apply(decode(data, name=cell.path))))
+    except ImageError as error:
+        return Picture(None, error.reason)
+
+
+def _data_uri(image: np.ndarray) -> str:
+    bgr = np.ascontiguousarray(image[..., ::-1])
+    encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
+    return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()
