@@ -1,0 +1,91 @@
+"""The runtime is small: what a prediction loads, and what it holds."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FRAMEWORKS = (
+    "torch",
+    "torchvision",
+    "timm",
+    "lightning",
+    "sklearn",
+    "scipy",
+    "matplotlib",
+    "onnx",
+    "pandas",
+    "pyarrow",
+)
+
+ONE_PREDICTION = """
+import json, sys
+import leukoscope
+from leukoscope.inference.predict import predict
+table = leukoscope.load(sys.argv[1]).predict(sys.argv[2])
+assert table.frame["blast_probability"].null_count() == 0
+done = predict(sys.argv[1], sys.argv[2], out=sys.argv[3] + "/t.parquet", by_subject=sys.argv[3] + "/s.csv")
+assert done.num_cells == table.frame.height
+print(json.dumps(sorted({name.split(".")[0] for name in sys.modules})))
+"""
+
+
+def run(script: str, *arguments: object) -> str:
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_a_whole_prediction_loads_no_framework(tiny_bundle, tiny_cohort, tmp_path):
+    loaded = json.loads(run(ONE_PREDICTION, tiny_bundle, tiny_cohort, tmp_path))
+    assert not set(FRAMEWORKS) & set(loaded)
+    assert {"onnxruntime", "polars", "leukoscope"} <= set(loaded), "it did predict"
+
+
+def test_importing_the_package_loads_nothing():
+    loaded = json.loads(run("import json, sys, leukoscope; print(json.dumps(sorted(sys.modules)))"))
+    assert not {"numpy", "polars", "cv2", "onnxruntime", "pydantic"} & set(loaded)
+
+
+MEMORY = """
+import sys
+from leukoscope.inference.predict import predict
+
+done = predict(sys.argv[1], sys.argv[2], out=sys.argv[3])
+status = open("/proc/self/status").read()
+print(done.num_cells, done.num_unreadable, status.split("VmHWM:")[1].split()[0])
+"""
+
+
+def many_links(folder: Path, files: list[Path], num: int) -> Path:
+    folder.mkdir()
+    for place in range(num):
+        (folder / f"{place}.bmp").symlink_to(files[place % len(files)])
+    return folder
+
+
+def peak_megabytes(bundle: Path, folder: Path, out: Path, num: int) -> float:
+    cells, unreadable, kilobytes = run(MEMORY, bundle, folder, out).split()
+    assert (int(cells), int(unreadable)) == (num, 0)
+    return int(kilobytes) / 1024
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak from /proc")
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_memory_does_not_grow_with_the_number_of_cells(make_bundle, tiny_cohort, tmp_path, name):
+    import polars as pl
+
+    files = sorted(tiny_cohort.rglob("UID*.bmp"))
+    bundle = make_bundle(tmp_path / "m.leuko")
+    few = many_links(tmp_path / "few", files, 2_000)
+    many = many_links(tmp_path / "many", files, 100_000)
+    small = peak_megabytes(bundle, few, tmp_path / f"few_{name}", 2_000)
+    large = peak_megabytes(bundle, many, tmp_path / f"many_{name}", 100_000)
+    assert large - small < 100, f"{small:.0f} MB for 2,000 cells, {large:.0f} MB for 100,000"
+    if name.endswith("parquet"):
+        ids = pl.read_parquet(tmp_path / f"many_{name}", columns=["cell_id"])["cell_id"]
+        assert ids.to_list() == [f"{place}.bmp" for place in range(100_000)]
