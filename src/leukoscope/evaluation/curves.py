@@ -34,6 +34,14 @@ class ReliabilityBin(Config):
     num_cells: float
 
 
+class Histogram(Config):
+    """How each class's cells lie over the probabilities: bins between ``edges``, shares of that class."""
+
+    edges: list[float]
+    blasts: list[float]
+    normals: list[float]
+
+
 class Curves(Config):
     """What the figures show; ``None`` where a curve is undefined. Long curves are thinned to about 400
     points."""
@@ -43,6 +51,7 @@ class Curves(Config):
     precision_recall: PrecisionRecall | None
     precision_recall_size: PrecisionRecall | None = None
     reliability: list[ReliabilityBin]
+    histogram: Histogram
 
 
 def roc(y: Bools, p: Floats) -> Roc | None:
@@ -79,3 +88,10 @@ def reliability(y: Bools, p: Floats) -> list[ReliabilityBin]:
         ReliabilityBin(mean_probability=mean, blast_share=share, num_cells=size)
         for mean, share in np.clip(np.stack([probability, blasts], axis=1)[::-1] / size, 0.0, 1.0).tolist()
     ]
+
+
+def histogram(y: Bools, p: Floats, num_bins: int = 25) -> Histogram:
+    """Shares of the blasts and of the normal cells (N,) in bins of equal width, zeros without any."""
+    edges = np.linspace(0.0, 1.0, num_bins + 1)
+    blasts, normals = (np.histogram(p[kind], edges)[0] / max(1, kind.sum()) for kind in (y, ~y))
+    return Histogram(edges=edges.tolist(), blasts=blasts.tolist(), normals=normals.tolist())

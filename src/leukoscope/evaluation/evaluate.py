@@ -77,6 +77,8 @@ def evaluate(
         research_use_only=RESEARCH_USE_ONLY,
         stamps=_stamps(table, info, cells, leak),
         notes=_notes(judged, cells, num_other_roles, made_by),
+        class_names=list(table.classes),
+        positive_classes=list(table.positive_classes),
         num_rows=table.frame.height,
         num_cells=len(judged.p),
         num_blasts=int(judged.y.sum()),
@@ -217,6 +219,7 @@ def _curves(model: Judgement, ruler: Judgement | None) -> curves.Curves:
         precision_recall=curves.precision_recall(y, p),
         precision_recall_size=curves.precision_recall(ruler.cells.y, ruler.p) if ruler else None,
         reliability=curves.reliability(y, p),
+        histogram=curves.histogram(y, p),
     )
 
 

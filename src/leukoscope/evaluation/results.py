@@ -101,6 +101,8 @@ class Report(Config):
     research_use_only: str
     stamps: list[str]
     notes: list[str]
+    class_names: list[str]
+    positive_classes: list[str]
     num_rows: int
     num_cells: int
     num_blasts: int

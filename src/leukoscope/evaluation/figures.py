@@ -1,0 +1,133 @@
+"""The figures of a report as SVG text: equal reports give equal bytes, colours suit every eye."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leukoscope.evaluation.results import Report
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+BLAST, NORMAL, MODEL, RULER = "#d55e00", "#0072b2", "#6a3d9a", "#8c8c8c"
+"""From the palette of Okabe and Ito, which the colour-blind can tell apart, with the purple of a stain."""
+
+INK, LINE = "#1f2430", "#d4d7dd"
+SIDE = 4.2
+NAMED_SUBJECTS = 5
+STYLE = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["system-ui", "Segoe UI", "Helvetica", "Arial", "DejaVu Sans"],
+    "font.size": 10,
+    "svg.fonttype": "none",
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": LINE,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": LINE,
+    "grid.linewidth": 0.6,
+    "xtick.color": LINE,
+    "ytick.color": LINE,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "legend.frameon": False,
+    "lines.linewidth": 2,
+}
+
+
+def draw_figures(report: Report) -> dict[str, str]:
+    """Name -> SVG text of every figure that the report's numbers allow, in the order of the page."""
+    drawings: dict[str, Callable[[Axes, Report], None]] = {}
+    if report.curves.roc and report.curves.precision_recall:
+        drawings |= {"roc": _roc, "precision_recall": _precision_recall}
+    if report.num_cells:
+        drawings |= {"reliability": _reliability, "probabilities": _probabilities}
+    if report.subjects:
+        drawings["subjects"] = _subjects
+    return {name: _svg(name, drawing, report) for name, drawing in drawings.items()}
+
+
+def _svg(name: str, drawing: Callable[[Axes, Report], None], report: Report) -> str:
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(STYLE | {"svg.hashsalt": name}):
+        wide = name == "subjects"
+        figure = Figure(figsize=(2.06 * SIDE if wide else SIDE, SIDE), layout="constrained")
+        drawing(figure.add_subplot(), report)
+        text = io.StringIO()
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return text.getvalue()
+
+
+def _unit_square(axes: Axes, x: str, y: str) -> None:
+    ticks = np.linspace(0, 1, 6)
+    axes.set(xlabel=x, ylabel=y, xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xticks=ticks, yticks=ticks)
+
+
+def _roc(axes: Axes, report: Report) -> None:
+    _unit_square(axes, "1 − specificity", "sensitivity")
+    axes.plot([0, 1], [0, 1], color=LINE, linewidth=1)
+    for label, color, style, curve in _curves(report.curves.roc, report.curves.roc_size):
+        axes.plot(curve.false_positive_rate, curve.sensitivity, style, color=color, label=label)
+    matrix = report.confusion_matrix
+    false_positive_rate = matrix.false_blasts / report.num_normals
+    sensitivity = matrix.true_blasts / report.num_blasts
+    axes.plot(false_positive_rate, sensitivity, "o", color=MODEL, label=f"at {report.threshold:g}")
+    axes.legend(loc="lower right")
+
+
+def _precision_recall(axes: Axes, report: Report) -> None:
+    _unit_square(axes, "sensitivity (recall)", "positive predictive value (precision)")
+    axes.axhline(report.num_blasts / report.num_cells, color=LINE, linewidth=1)
+    curves = report.curves
+    for label, color, style, curve in _curves(curves.precision_recall, curves.precision_recall_size):
+        axes.plot(curve.sensitivity, curve.ppv, style, color=color, label=label)
+    axes.legend(loc="lower left")
+
+
+def _curves(model: Any, size: Any) -> list[tuple[str, str, str, Any]]:
+    shown = [("size alone", RULER, "--", size), ("model", MODEL, "-", model)]
+    return [entry for entry in shown if entry[3] is not None]
+
+
+def _reliability(axes: Axes, report: Report) -> None:
+    _unit_square(axes, "mean probability of a bin", "share of blasts in it")
+    axes.plot([0, 1], [0, 1], color=LINE, linewidth=1)
+    bins = report.curves.reliability
+    axes.plot([b.mean_probability for b in bins], [b.blast_share for b in bins], "o-", color=MODEL, ms=5)
+
+
+def _probabilities(axes: Axes, report: Report) -> None:
+    bins = report.curves.histogram
+    for label, color, shares in (("normal cells", NORMAL, bins.normals), ("blasts", BLAST, bins.blasts)):
+        axes.stairs(shares, bins.edges, color=color, fill=True, alpha=0.25)
+        axes.stairs(shares, bins.edges, color=color, linewidth=1.5, label=label)
+    axes.axvline(report.threshold, ymax=0.8, color=INK, linewidth=0.8, linestyle=":")
+    axes.set(xlabel="blast probability", ylabel="share of the class's cells", xlim=(-0.01, 1.01))
+    axes.legend(loc="upper center")
+
+
+def _subjects(axes: Axes, report: Report) -> None:
+    """A dot a subject, by number of cells, so that the ones whose rate means little stand apart."""
+    for label, color, marker, blast in (("normal", NORMAL, "s", False), ("blast", BLAST, "o", True)):
+        rows = [row for row in report.subjects if row.label != "mixed"]
+        rows = [row for row in rows if (row.label in report.positive_classes) == blast]
+        x, y = [row.num_cells for row in rows], [row.accuracy for row in rows]
+        axes.plot(x, y, marker, color=color, alpha=0.75, ms=6, mec="none", label=f"{label} subjects")
+    enough = [row for row in report.subjects if row.num_cells >= report.subject_means.min_cells]
+    for row in sorted(enough, key=lambda row: row.accuracy)[:NAMED_SUBJECTS]:
+        axes.annotate(
+            row.subject_id, (row.num_cells, row.accuracy), xytext=(5, 4), textcoords="offset points"
+        )
+    axes.axvline(report.subject_means.min_cells, color=INK, linewidth=0.8, linestyle=":")
+    axes.set(xscale="log", xlabel="cells of the subject", ylabel="share called right", ylim=(-0.03, 1.03))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.legend(loc="best")

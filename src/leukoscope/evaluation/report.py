@@ -1,0 +1,223 @@
+"""Write a report: one page that opens offline, the numbers as JSON, the rows, the figures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from importlib import resources
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from leukoscope.core.files import write_json, write_text
+from leukoscope.evaluation.figures import BLAST, INK, LINE, MODEL, NORMAL, RULER, draw_figures
+from leukoscope.evaluation.pictures import Picture, read_pictures
+from leukoscope.evaluation.results import Report
+from leukoscope.evaluation.worst_cells import WorstCell
+
+PAGE, NUMBERS, ROWS, FIGURES = "report.html", "report.json", "predictions.parquet", "figures"
+
+METRIC_LABELS = {
+    "weighted_f1": "Weighted F1",
+    "macro_f1": "Macro F1",
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "ppv": "Positive predictive value",
+    "npv": "Negative predictive value",
+    "mcc": "Matthews correlation",
+    "auroc": "AUROC",
+    "average_precision": "Average precision",
+    "brier": "Brier score ↓",
+    "ece": "Calibration error (ECE) ↓",
+    "ece_equal_width": "ECE, bins of equal width ↓",
+    "log_loss": "Log loss ↓",
+}
+HEADLINE = {
+    "weighted_f1": "Weighted F1",
+    "auroc": "AUROC",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "ece": "Calibration error",
+}
+
+STAMP_TEXTS = {
+    "LEAKY": "Cells were not kept apart by subject. These figures say nothing about new people.",
+    "SYNTHETIC": "The cells were drawn by a program. These figures say nothing about real cells.",
+    "LEAK FOUND": "Some of what is judged here fitted the model. These figures are too good.",
+    "SUBJECTS UNKNOWN": "Whose the cells are is not known, so nothing can be said about new people.",
+}
+
+CAPTIONS = {
+    "roc": ("ROC.", "Sensitivity against 1 − specificity over all thresholds; the dot is the one in use."),
+    "precision_recall": ("Precision and recall.", "The grey line is what calling every cell a blast gives."),
+    "reliability": (
+        "Reliability.",
+        "On the diagonal a probability means what it says. Bins hold equally many cells.",
+    ),
+    "probabilities": ("Probabilities.", "How the cells of each class lie; the dotted line is the threshold."),
+    "subjects": (
+        "Subjects.",
+        "A dot is a subject. Left of the dotted line there are too few cells to count in the means; "
+        "the lowest of the others are named.",
+    ),
+}
+
+
+def write_report(report: Report, out: Path | str) -> Path:
+    """Write ``report.html``, ``report.json``, ``predictions.parquet`` and ``figures/*.svg`` to the
+    folder ``out``.
+
+    Returns:
+        The path of ``report.html``, which is one file: styles, figures and pictures are inside.
+    """
+    folder = Path(out)
+    figures = draw_figures(report)
+    for name, svg in figures.items():
+        write_text(folder / FIGURES / f"{name}.svg", svg)
+    write_json(folder / NUMBERS, report.to_json())
+    report.table.write(folder / ROWS)
+    write_text(folder / PAGE, render(report, figures))
+    return folder / PAGE
+
+
+def render(report: Report, figures: dict[str, str]) -> str:
+    """The page as HTML text; ``figures`` as :func:`draw_figures` gives them."""
+    from jinja2 import Environment, PackageLoader
+    from markupsafe import Markup
+
+    pages = Environment(loader=PackageLoader("leukoscope.evaluation"), autoescape=True)
+    pages.filters |= {
+        "number": number,
+        "signed": signed,
+        "count": count,
+        "sentence": sentence,
+        "on_axis": on_axis,
+    }
+    style = resources.files("leukoscope.evaluation").joinpath("templates/report.css").read_text("utf-8")
+    pictures = read_pictures(report.root, report.worst_cells)
+    labelled = groupby(report.subjects, key=lambda row: row.label)
+    return pages.get_template("report.html.j2").render(
+        report=report,
+        title=f"Evaluation of {report.model.name or 'predictions'}",
+        style=Markup(style),
+        negative_classes=[name for name in report.class_names if name not in report.positive_classes],
+        figures={name: Markup(inline(svg)) for name, svg in figures.items()},
+        captions=CAPTIONS,
+        stamp_texts=STAMP_TEXTS,
+        metric_labels=METRIC_LABELS,
+        headline=HEADLINE.items(),
+        reasons=_reasons(report),
+        confusion=_confusion(report),
+        subjects_by_label=[(label, list(rows)) for label, rows in labelled],
+        worst_by_kind=_worst_by_kind(report, pictures),
+        pictures_text=_pictures_text(pictures),
+    )
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number for people.
+
+    >>> number(0.80366), number(None)
+    ('0.804', 'undefined')
+    """
+    return "undefined" if value is None else f"{value:.{digits}f}"
+
+
+def signed(value: float) -> str:
+    """A difference for people.
+
+    >>> signed(-0.0312)
+    '−0.031'
+    """
+    return f"{value:+.3f}".replace("-", "−")
+
+
+def count(value: int | None) -> str:
+    """A count for people.
+
+    >>> count(10661), count(None)
+    ('10,661', '–')
+    """
+    return "–" if value is None else f"{value:,}"
+
+
+def sentence(text: str) -> str:
+    """``text`` with a capital; the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
+def on_axis(value: float) -> float:
+    """Where on an axis from 0 to 100 a value of 0 to 1 lies; what lies beyond is at its end."""
+    return round(100 * min(1.0, max(0.0, value)), 2)
+
+
+def inline(svg: str) -> str:
+    """An SVG file as a part of a page, whose colours follow the page's light or dark style."""
+    body = svg[svg.index("<svg") :]
+    body = re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', r"\1", body, count=1)
+    names = {INK: "ink", LINE: "line", MODEL: "model", RULER: "ruler", BLAST: "blast", NORMAL: "normal"}
+    for colour, name in names.items():
+        body = body.replace(colour, f"var(--{name})")
+    return body
+
+
+def _reasons(report: Report) -> list[tuple[str, str]]:
+    """Why numbers are missing, each reason once."""
+    by_reason: dict[str, list[str]] = {}
+    for name, metric in report.metrics.items():
+        if metric.reason:
+            by_reason.setdefault(metric.reason, []).append(METRIC_LABELS[name])
+    everything = len(METRIC_LABELS)
+    return [
+        ("All" if len(names) == everything else ", ".join(names), reason)
+        for reason, names in by_reason.items()
+    ]
+
+
+def _confusion(report: Report) -> list[tuple[str, list[tuple[int, float, bool]]]]:
+    """Rows of the matrix: label, then (cells, share of the row, is it right?) for each call."""
+    matrix = report.confusion_matrix
+    rows = [
+        ("blasts", [(matrix.true_blasts, True), (matrix.false_normals, False)]),
+        ("normal cells", [(matrix.false_blasts, False), (matrix.true_normals, True)]),
+    ]
+    return [
+        (label, [(n, n / max(1, sum(m for m, _ in cells)), right) for n, right in cells])
+        for label, cells in rows
+    ]
+
+
+def _worst_by_kind(
+    report: Report, pictures: list[Picture]
+) -> list[tuple[str, list[tuple[WorstCell, Picture]]]]:
+    pairs = list(zip(report.worst_cells, pictures, strict=True))
+    called_blast = [pair for pair in pairs if pair[0].label not in report.positive_classes]
+    called_normal = [pair for pair in pairs if pair[0].label in report.positive_classes]
+    return [("Normal cells called blast", called_blast), ("Blasts called normal", called_normal)]
+
+
+def _pictures_text(pictures: Iterable[Picture]) -> str:
+    """What is shown, and in words what is not."""
+    shown = list(pictures)
+    missing = [picture.reason for picture in shown if picture.uri is None]
+    text = "The furthest on the wrong side of the threshold, at most three of one subject, all at one scale."
+    if not missing:
+        return text
+    reasons = "; ".join(sorted({reason for reason in missing if reason}))
+    return f"{text} {len(missing)} of {len(shown)} pictures could not be shown: {reasons}."
+
+
+def summary(report: Report) -> list[tuple[str, str, str, str]]:
+    """The report for a terminal: metric, estimate, interval, what size alone reads."""
+    size: dict[str, Any] = report.baselines.size or {}
+    return [
+        (
+            METRIC_LABELS[name],
+            number(metric.estimate),
+            metric.reason or f"{number(metric.ci_low)} to {number(metric.ci_high)}",
+            number(size[name].estimate) if name in size else "",
+        )
+        for name, metric in report.metrics.items()
+    ]
