@@ -1,0 +1,192 @@
+"""``--fold all``: every fold in turn, their test rows pooled, and one model of all subjects to ship."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from leukoscope.bundle.format import Metric
+from leukoscope.bundle.read import open_bundle
+from leukoscope.cohort.manifest import Manifest
+from leukoscope.cohort.splits import fold_roles
+from leukoscope.core.files import write_json
+from leukoscope.core.progress import say
+from leukoscope.errors import TrainingError
+from leukoscope.evaluation.calibration import Calibration, blast_probability, fit_temperature
+from leukoscope.evaluation.evaluate import evaluate
+from leukoscope.evaluation.operating_points import OperatingPoint, sensitivity_at_least
+from leukoscope.evaluation.table import PredictionTable
+from leukoscope.inference.novelty import choose_references
+from leukoscope.recipes.schema import Recipe
+from leukoscope.studies.judge import SENSITIVITY, check_agreement, draft, metrics_for_bundle, read_cells
+from leukoscope.studies.prepare import prepare
+from leukoscope.studies.run import MODEL, PREDICTIONS, Run, some_of, train_split
+from leukoscope.training.curves import draw_curves
+from leukoscope.training.fit import Hardware, fit
+
+FOLD_DONE = "fold.json"
+
+
+def train_folds(recipe: Recipe, split: Manifest, out: Path, *, resume: bool, hardware: Hardware) -> Run:
+    """K runs in ``folds/K``, the pooled out-of-fold rows, and ``model.leuko`` fitted on all subjects.
+
+    A fold that is finished is not trained again. The shipped model takes the median of the folds' best numbers of
+    epochs; its temperature and operating point are those of the pool, its novelty limit is the folds' median, and its
+    metrics are the pool's: those of models like it on people they never saw.
+
+    Raises:
+        TrainingError: when the user interrupted a fold; what is finished stays, ``resume`` goes on.
+    """
+    runs = []
+    for fold in range(int(split.metadata["folds"])):
+        folder = out / "folds" / str(fold)
+        runs.append(_one_fold(recipe, fold_roles(split, fold), folder, resume=resume, hardware=hardware))
+        if runs[-1].interrupted:
+            raise TrainingError(f"interrupted in fold {fold}", hint="go on with --resume")
+    pool = pool_folds([PredictionTable.read(run.predictions) for run in runs], biased=recipe.training.class_balance)
+    pool.write(out / PREDICTIONS)
+    return _ship(recipe, split, out, runs, pool, resume=resume, hardware=hardware)
+
+
+def _one_fold(recipe: Recipe, roles: Manifest, folder: Path, *, resume: bool, hardware: Hardware) -> Run:
+    say(f"fold {roles.metadata['fold']} of {roles.metadata['folds']}, in {folder}")
+    done = folder / FOLD_DONE
+    if resume and done.is_file():
+        epoch = json.loads(done.read_text())["best_epoch"]
+        return Run(folder, folder / MODEL, folder / PREDICTIONS, epoch, dict(open_bundle(folder / MODEL).info.metrics))
+    run = train_split(recipe, roles, folder, resume=resume, hardware=hardware)
+    if not run.interrupted:
+        write_json(done, {"best_epoch": run.best_epoch})
+    return run
+
+
+def pool_folds(tables: Sequence[PredictionTable], *, biased: bool) -> PredictionTable:
+    """The test rows of all folds in one table, each fold calibrated on the test rows of all other folds.
+
+    Args:
+        tables: one of each fold, with ``split``, ``fold`` and ``logit_<class>``.
+        biased: whether to fit a bias beside the temperature, as for a training that re-weighted the classes.
+
+    Raises:
+        UsageError: when the rows of the other folds lack a class.
+    """
+    pool = pl.concat([table.frame.filter(pl.col("split") == "test") for table in tables])
+    classes, positive = tables[0].classes, tables[0].positive_classes
+    folds = pool["fold"].to_numpy()
+    parts = []
+    for fold in np.unique(folds):
+        others, here = _readable(pool.filter(pl.col("fold") != fold)), pool.filter(pl.col("fold") == fold)
+        calibration, point = pooled_limits(others, classes, positive, biased=biased, fitted_on="the other folds")
+        parts.append(_recalibrated(here, classes, positive, calibration, point))
+    order = pl.DataFrame({"cell_id": pool["cell_id"]})
+    frame = order.join(pl.concat(parts), on="cell_id", how="left", maintain_order="left").select(pool.columns)
+    return PredictionTable(frame, dict(tables[0].metadata) | {"bundle_id": "pooled out of fold"})
+
+
+def pooled_limits(
+    rows: pl.DataFrame, classes: Sequence[str], positive: Sequence[str], *, biased: bool, fitted_on: str
+) -> tuple[Calibration, OperatingPoint]:
+    """Temperature, bias and operating point of labelled, readable rows with logits."""
+    logits = _logits(rows, classes)
+    labels = np.asarray([classes.index(label) for label in rows["label"]])
+    calibration = fit_temperature(logits, labels, bias=biased, subjects=fitted_on)
+    p = blast_probability(calibration.apply(logits), classes, positive)
+    is_blast = rows["label"].is_in(list(positive)).to_numpy()
+    return calibration, sensitivity_at_least(p, is_blast, SENSITIVITY, fitted_on=fitted_on)
+
+
+def _readable(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.filter(pl.col("error").is_null() & pl.col("label").is_not_null())
+
+
+def _logits(rows: pl.DataFrame, classes: Sequence[str]) -> NDArray[np.float64]:
+    return rows.select(f"logit_{name}" for name in classes).to_numpy().astype(np.float64)
+
+
+def _recalibrated(
+    rows: pl.DataFrame,
+    classes: Sequence[str],
+    positive: Sequence[str],
+    calibration: Calibration,
+    point: OperatingPoint,
+) -> pl.DataFrame:
+    """The same rows with another calibration; an unreadable row stays empty, a forbidden decision stays so."""
+    logits = _logits(rows, classes)
+    known = np.isfinite(logits).all(axis=1)
+    probabilities = np.full(logits.shape, np.nan)
+    probabilities[known] = calibration.apply(logits[known])
+    p = np.where(known, probabilities.sum(axis=1, where=[name in positive for name in classes]), np.nan)
+    columns: dict[str, Any] = {f"probability_{name}": probabilities[:, k] for k, name in enumerate(classes)}
+    fresh = pl.DataFrame({"blast_probability": p, "called": point.decide(p), **columns}).fill_nan(None)
+    decided = pl.col("decision").is_in(["blast", "normal"])
+    return (
+        rows.with_columns(*(fresh[name].cast(rows.schema[name]) for name in ("blast_probability", *columns)), fresh["called"])
+        .with_columns(pl.when(decided).then(pl.col("called")).otherwise(pl.col("decision")).alias("decision"))
+        .drop("called")
+    )
+
+
+def _ship(
+    recipe: Recipe,
+    split: Manifest,
+    out: Path,
+    runs: Sequence[Run],
+    pool: PredictionTable,
+    *,
+    resume: bool,
+    hardware: Hardware,
+) -> Run:
+    """The model of all subjects."""
+    epochs = round(median(run.best_epoch for run in runs))
+    everybody = split.with_frame(split.frame.with_columns(_training_role()))
+    prepared = prepare(everybody, recipe.preprocess)
+    known = prepared.positions("train")
+    say(f"the model to ship: all {len(known):,} cells, {epochs} epochs")
+    fitted = fit(
+        recipe,
+        prepared.data,
+        train=known,
+        validation=known[:0],
+        folder=out,
+        hardware=hardware,
+        resume=resume,
+        stop_after=epochs,
+    )
+    draw_curves(fitted.history, fitted.best_epoch, out / "curves.svg")
+    calibration, point = pooled_limits(
+        _readable(pool.frame),
+        split.classes,
+        split.positive_classes,
+        biased=recipe.training.class_balance,
+        fitted_on="out-of-fold rows of all subjects",
+    )
+    made = draft(recipe, fitted.network, everybody, prepared)
+    path = made.write(out / MODEL)
+    check_agreement(fitted.network, path, prepared, some_of(known), calibration)
+    metrics: dict[str, Metric] = metrics_for_bundle(evaluate(pool))
+    limits = [open_bundle(run.bundle).info.novelty for run in runs]
+    distances = [limit.distance for limit in limits if limit is not None]
+    reference = next(limit for limit in limits if limit is not None)
+    some = some_of(known)
+    made.knowing(
+        choose_references(read_cells(path, prepared, some).embedding, prepared.data.groups[some]),
+        calibration=calibration,
+        operating_points=(point,),
+        novelty=reference.model_copy(
+            update={"distance": median(distances), "fitted_on": "median of the folds' limits on unseen subjects"}
+        ),
+        metrics=metrics,
+        metrics_on="out-of-fold rows of all subjects, from models trained like this one without them",
+    ).write(path)
+    return Run(out, path, out / PREDICTIONS, epochs, metrics, fitted.interrupted)
+
+
+def _training_role() -> pl.Expr:
+    return pl.when(pl.col("split") == "unlabelled").then(pl.col("split")).otherwise(pl.lit("train")).alias("split")

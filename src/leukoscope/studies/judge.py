@@ -1,0 +1,218 @@
+"""From the finished network to a bundle: readings on the cells of the split, calibration, limits, figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+
+from leukoscope.bundle.format import (
+    Architecture,
+    BundleInfo,
+    Metric,
+    NoveltyLimit,
+    TrainingData,
+    fitting_cells,
+    forbidding_flags,
+)
+from leukoscope.bundle.read import open_bundle
+from leukoscope.bundle.write import write_bundle
+from leukoscope.cohort.manifest import Manifest
+from leukoscope.core.progress import progress
+from leukoscope.core.provenance import now, versions
+from leukoscope.errors import TrainingError
+from leukoscope.evaluation.calibration import Calibration, blast_probability, fit_temperature
+from leukoscope.evaluation.operating_points import OperatingPoint, sensitivity_at_least
+from leukoscope.evaluation.results import Report
+from leukoscope.evaluation.ruler import fit_ruler
+from leukoscope.evaluation.table import PredictionTable
+from leukoscope.inference.backends import make_backend
+from leukoscope.inference.novelty import choose_references, fit_limit
+from leukoscope.inference.views import run_views
+from leukoscope.models.base import CellNetwork
+from leukoscope.models.export import to_onnx
+from leukoscope.recipes.schema import Recipe
+from leukoscope.studies.prepare import Prepared
+from leukoscope.training.draw import Index
+
+AGREEMENT = 1e-4
+SENSITIVITY = 0.95
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What a bundle's graph says of some cells: logits (N, K) and embedding (N, D), and where the cells are."""
+
+    positions: Index
+    logits: NDArray[np.float32]
+    embedding: NDArray[np.float32]
+
+    def at(self, positions: Index) -> Readings:
+        """The readings of some of these cells, in the order of ``positions``."""
+        where = np.searchsorted(self.positions, positions)
+        return Readings(positions, self.logits[where], self.embedding[where])
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is frozen before the test: calibration and operating point, and on whom they were fitted."""
+
+    calibration: Calibration
+    point: OperatingPoint
+
+
+def fit_limits(prepared: Prepared, recipe: Recipe, readings: Readings, *, fitted_on: str) -> Limits:
+    """Temperature (and bias, where training re-weighted the classes) and operating point on these readings.
+
+    Raises:
+        UsageError: when they lack a class.
+    """
+    labels = prepared.data.labels[readings.positions]
+    calibration = fit_temperature(
+        readings.logits, labels, bias=recipe.training.class_balance, subjects=fitted_on
+    )
+    point = sensitivity_at_least(
+        probability(prepared, calibration, readings.logits),
+        np.asarray(prepared.data.positive)[labels],
+        SENSITIVITY,
+        fitted_on=fitted_on,
+    )
+    return Limits(calibration, point)
+
+
+def probability(
+    prepared: Prepared, calibration: Calibration, logits: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Calibrated probability of a blast, (N,)."""
+    manifest = prepared.manifest
+    return blast_probability(calibration.apply(logits), manifest.classes, manifest.positive_classes)
+
+
+def read_cells(bundle_path: Path, prepared: Prepared, positions: Index) -> Readings:
+    """Run a bundle's graph, with its views, on cells of the cache; ``positions`` ascending."""
+    bundle = open_bundle(bundle_path)
+    backend = make_backend(bundle, "onnxruntime")
+    logits, embeddings = [], []
+    with progress("reading cells", len(positions)) as bar:
+        for start in range(0, len(positions), BATCH):
+            part = positions[start : start + BATCH]
+            outputs = run_views(backend, np.ascontiguousarray(prepared.data.cells[part]), bundle.info.views)
+            logits.append(outputs.logits)
+            embeddings.append(outputs.embedding)
+            bar.advance(len(part))
+    return Readings(positions, np.concatenate(logits), np.concatenate(embeddings))
+
+
+def check_agreement(
+    network: CellNetwork, bundle_path: Path, prepared: Prepared, positions: Index, calibration: Calibration
+) -> float:
+    """The largest difference in probability between the network and its graph on these cells.
+
+    Raises:
+        TrainingError: when it is above 1e-4: the graph is not the network.
+    """
+    backend = make_backend(open_bundle(bundle_path), "onnxruntime")
+    worst = 0.0
+    with progress("comparing graph and network", len(positions)) as bar:
+        for start in range(0, len(positions), BATCH):
+            part = positions[start : start + BATCH]
+            cells = np.ascontiguousarray(prepared.data.cells[part])
+            with torch.inference_mode():
+                ours = network(torch.from_numpy(cells)).logits.numpy()
+            difference = calibration.apply(ours) - calibration.apply(backend.run(cells).logits)
+            worst = max(worst, float(np.abs(difference).max()))
+            bar.advance(len(part))
+    if not worst <= AGREEMENT:
+        raise TrainingError(
+            f"the exported graph and the network differ by {worst:.2g} in probability; at most {AGREEMENT} is allowed",
+            hint="report this with the recipe; the model was not written",
+        )
+    return worst
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A bundle on its way: the graph, the weights and what is known so far."""
+
+    info: BundleInfo
+    onnx: bytes
+    weights: dict[str, NDArray[np.float32]]
+    subjects: pl.DataFrame
+    references: NDArray[np.float16] | None = None
+
+    def write(self, path: Path) -> Path:
+        """Write the bundle as it is now."""
+        return write_bundle(
+            path,
+            self.info,
+            onnx=self.onnx,
+            subjects=self.subjects,
+            novelty=self.references,
+            weights=self.weights,
+        )
+
+    def knowing(self, references: NDArray[np.float16] | None = None, **facts: object) -> Draft:
+        """The same draft with more facts, and reference embeddings if given."""
+        kept = self.references if references is None else references
+        return Draft(self.info.model_copy(update=facts), self.onnx, self.weights, self.subjects, kept)
+
+
+def draft(recipe: Recipe, network: CellNetwork, split: Manifest, prepared: Prepared) -> Draft:
+    """A bundle without calibration, limits and figures; enough for its graph to be run."""
+    train = prepared.manifest.frame[prepared.positions("train")]
+    positive = np.asarray(prepared.data.positive)[prepared.data.labels[prepared.positions("train")]]
+    measured = train["cell_width"].is_not_null().any()
+    info = BundleInfo(
+        name=recipe.name,
+        created_at=now(),
+        architecture=Architecture(
+            name=recipe.model.name, arguments={"num_classes": len(split.classes), **recipe.model.arguments}
+        ),
+        classes=split.classes,
+        positive_classes=split.positive_classes,
+        preprocess=recipe.preprocess,
+        views=recipe.views,
+        calibration=Calibration(),
+        operating_points=(_undecided(),),
+        forbidding_flags=forbidding_flags(train["quality"]),
+        ruler=fit_ruler(train, positive) if measured else None,
+        training_data=TrainingData.of(split),
+        recipe=recipe.model_dump(mode="json"),
+        versions=versions(),
+    )
+    weights = {name: value.numpy() for name, value in network.state_dict().items()}
+    return Draft(info, to_onnx(network, recipe.preprocess.size), weights, fitting_cells(split))
+
+
+def _undecided() -> OperatingPoint:
+    return OperatingPoint(
+        name="undecided", criterion="none yet", target=0, normal_below=0.5, blast_from=0.5, fitted_on="nobody"
+    )
+
+
+def novelty(
+    prepared: Prepared, known: Readings, unseen: Readings, *, fitted_on: str
+) -> tuple[NDArray[np.float16], NoveltyLimit]:
+    """Reference embeddings of the cells fitted on, and the limit that cells of unseen subjects keep."""
+    references = choose_references(known.embedding, prepared.data.groups[known.positions])
+    return references, fit_limit(references, unseen.embedding, fitted_on=fitted_on)
+
+
+def table_of(prepared: Prepared, positions: Index, p: NDArray[np.float64]) -> PredictionTable:
+    """A prediction table of these cells, with what the metrics need."""
+    manifest = prepared.manifest
+    frame = manifest.frame[positions].select("cell_id", "subject_id", "label")
+    keys = ("classes", "positive_classes", "leaky", "synthetic")
+    metadata = {key: manifest.metadata[key] for key in keys if key in manifest.metadata}
+    return PredictionTable(frame.with_columns(pl.Series("blast_probability", p)), metadata)
+
+
+def metrics_for_bundle(report: Report) -> dict[str, Metric]:
+    """The report's metrics as a bundle keeps them."""
+    kept = set(Metric.model_fields)
+    return {name: Metric(**reading.model_dump(include=kept)) for name, reading in report.metrics.items()}

@@ -1,0 +1,208 @@
+"""One fit: from cells and positions to the best weights, resumable after any interruption."""
+
+from __future__ import annotations
+
+import logging
+import math
+import signal
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from leukoscope.core.progress import progress
+from leukoscope.errors import TrainingError
+from leukoscope.models.base import CellNetwork
+from leukoscope.models.create import create_model
+from leukoscope.recipes.schema import ModelChoice, Recipe
+from leukoscope.training.cache import Cells
+from leukoscope.training.draw import Index
+from leukoscope.training.keeper import BEST, LAST, InterruptedFit, Keeper
+from leukoscope.training.module import CellData, CellModule
+
+NUM_STARTING_CELLS = 128
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Where to fit: ``device`` auto, cpu, cuda or mps; processes on this machine; machines."""
+
+    device: str = "auto"
+    devices: int = 1
+    nodes: int = 1
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A finished or interrupted fit: the best network, its epoch (from 1), all epochs' metrics."""
+
+    network: CellNetwork
+    best_epoch: int
+    history: list[dict[str, Any]]
+    interrupted: bool
+
+
+@dataclass(frozen=True)
+class TrainingCells:
+    """What a fit reads: all cells of the cache, and of each the class and the subject (or duplicate group)."""
+
+    cells: Cells
+    labels: NDArray[np.int64]
+    groups: NDArray[np.str_]
+    positive: list[bool]
+
+
+def fit(
+    recipe: Recipe,
+    data: TrainingCells,
+    *,
+    train: Index,
+    validation: Index,
+    folder: Path,
+    hardware: Hardware = Hardware(),  # noqa: B008 - frozen
+    resume: bool = False,
+    stop_after: int = 0,
+) -> Fit:
+    """Fit the recipe's network.
+
+    Args:
+        recipe: network, augmentation, training.
+        data: the cells.
+        train: positions of the cells to fit on.
+        validation: positions of the cells to choose the epoch on; empty: the last epoch is kept.
+        folder: gets ``metrics.jsonl`` and ``checkpoints/``.
+        hardware: where to run.
+        resume: go on from the last finished epoch in ``folder`` if there is one.
+        stop_after: stop after this many epochs although the schedule is longer; 0 for none.
+
+    Raises:
+        TrainingError: when there is nothing to fit on, when the loss is no number, or when the user interrupted
+            before the first epoch was done.
+    """
+    _check(data, train)
+    some = np.sort(np.random.default_rng(recipe.training.seed).permutation(train)[:NUM_STARTING_CELLS])
+    network = build_network(recipe.model, len(data.positive), data.cells[some], seed=recipe.training.seed)
+    module = CellModule(network, recipe.augmentation, recipe.training)
+    cells = CellData(data.cells, data.labels, data.groups, train, validation, recipe.training)
+    checkpoint = folder / "checkpoints" / LAST
+    epochs = stop_after or recipe.training.epochs
+    with progress(f"training {recipe.name}", epochs * len(cells.draw)) as bar, _quiet():
+        keeper = Keeper(folder, recipe.training, data.positive, bar, stop_after=stop_after)
+        trainer = _trainer(recipe, hardware, keeper)
+        with _stop_on_interrupt(keeper):
+            try:
+                trainer.fit(module, cells, ckpt_path=checkpoint if resume and checkpoint.is_file() else None)
+            except InterruptedFit:
+                pass
+    if keeper.best_epoch < 0:
+        raise TrainingError("interrupted before the first epoch was done", hint="start again with --resume")
+    if not all(math.isfinite(row["train_loss"]) for row in keeper.history):
+        raise TrainingError("the training loss is not a number any more", hint="lower training.learning_rate")
+    network.load_state_dict(load_file(folder / "checkpoints" / BEST))
+    return Fit(network.cpu().eval(), keeper.best_epoch, keeper.history, keeper.interrupted)
+
+
+def build_network(choice: ModelChoice, num_classes: int, cells: Cells, *, seed: int) -> CellNetwork:
+    """The recipe's network with its starting weights: seeded random ones, or those of a safetensors file.
+
+    Args:
+        choice: name, arguments, weights.
+        num_classes: K.
+        cells: some of the cells to be trained on, (N, S, S, 3) uint8.
+        seed: of the random weights.
+
+    Raises:
+        TrainingError: when the file is missing or does not fit the network.
+    """
+    torch.manual_seed(seed)
+    network = create_model(choice.name, num_classes=num_classes, **choice.arguments)
+    if choice.weights == "none":
+        return network
+    path = Path(choice.weights)
+    try:
+        weights = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(
+            f"model.weights: {path} cannot be read: {error}",
+            hint="give a safetensors file, or 'none' for random weights",
+        ) from None
+    try:
+        network.start_from(weights, torch.from_numpy(cells).permute(0, 3, 1, 2).float())
+    except TrainingError as error:
+        raise TrainingError(f"model.weights: {path}: {error.message}", hint=error.hint) from None
+    return network
+
+
+def _check(data: TrainingCells, train: Index) -> None:
+    found = np.unique(data.labels[train])
+    if len(found) < 2:
+        raise TrainingError(
+            f"training needs cells of at least two classes. Received: {len(train)} cells of {len(found)}",
+            hint="look at the split with 'leukoscope data audit'",
+        )
+
+
+def _trainer(recipe: Recipe, hardware: Hardware, keeper: Keeper) -> L.Trainer:
+    many = hardware.devices * hardware.nodes > 1
+    cuda = hardware.device in ("auto", "cuda") and torch.cuda.is_available()
+    wanted = recipe.training.precision
+    bf16 = wanted == "bf16" or (wanted == "auto" and cuda and torch.cuda.is_bf16_supported())
+    return L.Trainer(
+        accelerator=hardware.device,
+        devices=hardware.devices,
+        num_nodes=hardware.nodes,
+        strategy="ddp" if many else "auto",
+        precision="bf16-mixed" if bf16 else "32-true",
+        max_epochs=recipe.training.epochs,
+        callbacks=[keeper],
+        default_root_dir=keeper.folder,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+@contextmanager
+def _stop_on_interrupt(keeper: Keeper) -> Iterator[None]:
+    """The first Ctrl-C ends the fit after the current batch and keeps the best so far; the second ends the program."""
+
+    def ask(number: int, frame: Any) -> None:
+        if keeper.interrupted:
+            raise KeyboardInterrupt
+        keeper.interrupted = True
+
+    try:
+        before = signal.signal(signal.SIGINT, ask)
+    except ValueError:  # not in the main thread: whoever runs this thread stops it
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning's banners and advice are for its own users."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+    for logger, level in zip(loggers, before, strict=True):
+        logger.setLevel(level)

@@ -1,0 +1,141 @@
+"""What a run keeps on disk after every epoch: metrics, the best weights, a checkpoint to go on from."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from leukoscope.core.files import atomic, write_text
+from leukoscope.core.progress import Bar
+from leukoscope.evaluation.metrics import auroc
+from leukoscope.recipes.schema import TrainingChoice
+from leukoscope.training.module import CellModule
+
+LAST, BEST = "last.ckpt", "best.safetensors"
+
+
+class InterruptedFit(Exception):  # noqa: N818 - not an error: the user asked for it
+    """Raised inside the fit when the user asked it to stop."""
+
+
+class Keeper(L.Callback):
+    """Writes ``metrics.jsonl``, ``checkpoints/best.safetensors`` and ``checkpoints/last.ckpt``, whole or not at all.
+
+    Best means least validation loss, or greatest validation AUROC, as the recipe says; without validation cells, the
+    last epoch. ``last.ckpt`` is written after the other two and holds this object's state, so a run that is killed
+    anywhere goes on from a state in which all three agree.
+
+    Args:
+        folder: the run's folder.
+        settings: epochs, patience, monitor.
+        positive: (K,) which classes are positive, for the AUROC.
+        stop_after: number of epochs after which to stop although the schedule is longer; 0 for none.
+        bar: shows progress in batches.
+    """
+
+    def __init__(
+        self, folder: Path, settings: TrainingChoice, positive: list[bool], bar: Bar, *, stop_after: int = 0
+    ) -> None:
+        self.folder, self.settings, self.positive, self.bar = folder, settings, positive, bar
+        self.stop_after = stop_after
+        self.history: list[dict[str, Any]] = []
+        self.best_epoch = -1
+        self.best_score = -math.inf
+        self.interrupted = False
+        self.started = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run must know."""
+        return {"history": self.history, "best_epoch": self.best_epoch, "best_score": self.best_score}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over :meth:`state_dict`; also of the file of metrics, which may be an epoch ahead."""
+        self.history = list(state_dict["history"])
+        self.best_epoch, self.best_score = state_dict["best_epoch"], state_dict["best_score"]
+        self._write_metrics()
+        self.bar.advance(sum(row["batches"] for row in self.history))
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Take the time."""
+        self.started = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Show progress, and stop here when the user asked for it."""
+        self.bar.advance()
+        if self.interrupted:
+            raise InterruptedFit
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Keep this epoch."""
+        assert isinstance(pl_module, CellModule)
+        row = self._row(trainer, pl_module)
+        self.history.append(row)
+        score = self._score(row)
+        better = score > self.best_score
+        if better:
+            self.best_epoch, self.best_score = row["epoch"], score
+        if row["epoch"] - self.best_epoch >= self.settings.patience > 0 or row["epoch"] == self.stop_after:
+            trainer.should_stop = True
+        if trainer.is_global_zero:
+            if better:
+                save_weights(pl_module, self.folder / "checkpoints" / BEST)
+            self._write_metrics()
+        with atomic(self.folder / "checkpoints" / LAST) as temporary:
+            trainer.save_checkpoint(temporary)
+        shown = row["validation_loss"] if row["validation_loss"] is not None else row["train_loss"]
+        self.bar.note(f"epoch {row['epoch']} of {self.settings.epochs}, loss {shown:.3f}")
+
+    def _row(self, trainer: L.Trainer, module: CellModule) -> dict[str, Any]:
+        loss, right, count = module.training_sums.tolist()
+        row: dict[str, Any] = {
+            "epoch": trainer.current_epoch + 1,
+            "batches": trainer.num_training_batches,
+            "train_loss": loss / max(count, 1),
+            "train_accuracy": right / max(count, 1),
+            "validation_loss": None,
+            "validation_accuracy": None,
+            "validation_auroc": None,
+            "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
+            "seconds": round(time.monotonic() - self.started, 3),
+        }
+        if module.validation_logits:
+            row |= self._validation(module)
+        return row
+
+    def _validation(self, module: CellModule) -> dict[str, float | None]:
+        logits, labels = torch.cat(module.validation_logits), torch.cat(module.validation_labels)
+        probability = logits.softmax(1)[:, self.positive].sum(1).double().numpy()
+        positive = np.asarray(self.positive)[labels.numpy()]
+        area = auroc(positive, probability)
+        return {
+            "validation_loss": float(torch.nn.functional.cross_entropy(logits, labels)),
+            "validation_accuracy": float((logits.argmax(1) == labels).float().mean()),
+            "validation_auroc": None if area is None or math.isnan(area) else float(area),
+        }
+
+    def _score(self, row: dict[str, Any]) -> float:
+        if row["validation_loss"] is None:
+            return float(row["epoch"])
+        if self.settings.monitor == "auroc" and row["validation_auroc"] is not None:
+            return float(row["validation_auroc"])
+        return -float(row["validation_loss"])
+
+    def _write_metrics(self) -> None:
+        write_text(self.folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in self.history))
+
+
+def save_weights(module: CellModule, path: Path) -> None:
+    """The kept network's weights as safetensors, atomically."""
+    weights = {name: value.detach().cpu().contiguous() for name, value in module.judged.state_dict().items()}
+    with atomic(path) as temporary:
+        save_file(weights, temporary)
