@@ -37,5 +37,7 @@ def decode_plain_bitmap(data: bytes, title: str, limits: Limits) -> np.ndarray |
         reason = f"expected {offset + num_rows * stride:,} bytes for {width} x {num_rows} pixels, found {len(data):,}"
         raise TruncatedImageError(title, reason, hint="copy the file again")
     rows = np.frombuffer(data, np.uint8, num_rows * stride, offset).reshape(num_rows, stride)
-    pixels = rows[:: -1 if height > 0 else 1, : 3 * width].reshape(num_rows, width, 3)
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+    pixels = cv2.cvtColor(rows[:, : 3 * width].reshape(num_rows, width, 3), cv2.COLOR_BGR2RGB)
+    if height > 0:  # rows count from the bottom
+        cv2.flip(pixels, 0, dst=pixels)  # in place: fresh memory would cost more than the flip
+    return np.asarray(pixels)

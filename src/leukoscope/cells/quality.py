@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import cv2
@@ -11,37 +13,56 @@ from leukoscope.cells.measure import Body, Measures, find_body, measure_body
 from leukoscope.core.config import Config
 
 FLAGS: dict[str, str] = {
-    "blank": "nothing on it: one colour all over",
-    "not-segmented": "the cell does not lie on black, so sizes are unknown",
+    "blank": "one colour all over",
+    "not-segmented": "no cell on black: its size is unknown, and nothing else is judged",
     "none": "too little that is not black to be a cell",
-    "several": "more than one body",
-    "border": "the cell touches the edge of the image",
-    "small": "smaller than any cell the limits were set on",
-    "large": "larger than any cell the limits were set on",
+    "several": "more than one body, also where they touch",
+    "border": "cut off: the cell reaches the edge of the image, or ends in a straight line",
+    "small": "smaller than whole cells are",
+    "large": "larger than cells are",
     "beyond-field": "wider than the window a model sees: it will be cut",
-    "dark": "darker than any cell the limits were set on",
-    "bright": "brighter than any cell the limits were set on",
-    "colour": "a stain unlike any the limits were set on",
-    "saturated": "many pixels at the top of a channel",
+    "dark": "darker than cells are",
+    "bright": "brighter than cells are",
+    "colour": "of another hue than stained cells are",
+    "saturated": "too many pixels at the top of a channel",
     "blurred": "no fine detail inside the cell",
 }
-"""Every flag and what it says, in the order in which they are reported."""
+"""Every flag and what it says, in the order of reporting. Limits are those of the cells a model was made for."""
+
+_STEP = 4  # the shape is looked at on every fourth pixel of every fourth row
+_SATURATED = 250
 
 
 class QualityLimits(Config):
-    """Where good ends; set on the cells of C-NMC 2019."""
+    """Where good ends. The defaults were set by looking at C-NMC 2019, see ``docs/decisions``.
+
+    Attributes:
+        field: side of the window of the model, pixels (``Preprocess.field``).
+        none_area: below this many pixels there is no cell.
+        min_area: of a cell, pixels.
+        max_area: of a cell, pixels.
+        min_brightness: mean luma of a cell, 0 to 255.
+        max_brightness: likewise.
+        min_stain: ``Measures.stain``, 0 to 1.
+        max_stain: likewise.
+        max_straight_share: of a side of the cell's box that the cell lies flat against.
+        min_other_radius: of the second body's largest inscribed circle, as a share of the first one's.
+        max_saturated_share: of the cell's pixels with a channel of 250 and more.
+        min_sharpness: standard deviation of the Laplacian of green at half size, inside the cell, over its mean.
+    """
 
     field: int = 384
-    min_area: int = 4_000
-    max_area: int = 110_000
-    min_brightness: float = 35.0
-    max_brightness: float = 200.0
-    min_stain: float = 0.2
-    max_stain: float = 0.5
-    min_sharpness: float = 0.02
-    max_saturated_share: float = 0.05
-    max_border_share: float = 0.02
-    min_second_body_share: float = 0.05
+    none_area: int = 2_000
+    min_area: int = 12_000
+    max_area: int = 56_000
+    min_brightness: float = 28.0
+    max_brightness: float = 95.0
+    min_stain: float = 0.24
+    max_stain: float = 0.33
+    max_straight_share: float = 0.35
+    min_other_radius: float = 0.5
+    max_saturated_share: float = 0.01
+    min_sharpness: float = 0.062
 
 
 class Quality(NamedTuple):
@@ -68,25 +89,107 @@ def examine(image: np.ndarray, limits: QualityLimits = QualityLimits()) -> tuple
 
     Raises:
         UsageError: for another type or shape.
+
+    >>> measures, quality = examine(np.zeros((450, 450, 3), np.uint8))
+    >>> quality.flags
+    ('blank',)
     """
     body = find_body(image)
     measures = measure_body(image, body)
-    found = _find(image, body, measures, limits)
+    found = set(_flags(image, body, measures, limits))
     return measures, Quality(tuple(flag for flag in FLAGS if flag in found))
 
 
-def _find(image: np.ndarray, body: Body | None, measures: Measures, limits: QualityLimits) -> set[str]:
-    if body is None or int(np.ptp(image[::4, ::4])) < 8:
-        return {"blank"}
-    if not measures.segmented:
-        return {"not-segmented"}
-    if body.area < limits.min_area // 8:
-        return {"none"}
-    found = set()
+def _flags(image: np.ndarray, body: Body | None, measures: Measures, limits: QualityLimits) -> Iterator[str]:
+    if body is None or not measures.segmented:
+        yield "blank" if body is None or _is_plain(image) else "not-segmented"
+    elif body.area < limits.none_area:
+        yield "none"
+    else:
+        yield from _size_flags(body, limits)
+        yield from _colour_flags(measures, limits)
+        if _is_cut(image, body, limits):
+            yield "border"
+        if _is_saturated(body, limits):
+            yield "saturated"
+        yield from _shape_flags(body, limits)
+
+
+def _is_plain(image: np.ndarray) -> bool:
+    rows = image[:: max(1, image.shape[0] // 128)]
+    return float(cv2.meanStdDev(rows)[1].max()) < 2
+
+
+def _size_flags(body: Body, limits: QualityLimits) -> Iterator[str]:
     if body.area < limits.min_area:
-        found.add("small")
+        yield "small"
     if body.area > limits.max_area:
-        found.add("large")
+        yield "large"
     if max(body.box[2:]) > limits.field:
-        found.add("beyond-field")
-    return found
+        yield "beyond-field"
+
+
+def _colour_flags(measures: Measures, limits: QualityLimits) -> Iterator[str]:
+    if measures.brightness is not None and measures.brightness < limits.min_brightness:
+        yield "dark"
+    if measures.brightness is not None and measures.brightness > limits.max_brightness:
+        yield "bright"
+    if measures.stain is None or not limits.min_stain <= measures.stain <= limits.max_stain:
+        yield "colour"
+
+
+def _is_cut(image: np.ndarray, body: Body, limits: QualityLimits) -> bool:
+    """At the edge of the image, or flat: cells cut by the edge of a photograph were pasted into the middle."""
+    x, y, width, height = body.box
+    if x == 0 or y == 0 or x + width == image.shape[1] or y + height == image.shape[0]:
+        return True
+    lines = (body.black[0], body.black[-1], body.black[:, 0], body.black[:, -1])
+    longest = limits.max_straight_share
+    return any(
+        line.tobytes().count(0) > longest * line.size for line in lines
+    )  # bytes: ten times faster here
+
+
+def _is_saturated(body: Body, limits: QualityLimits) -> bool:
+    rows = np.ascontiguousarray(body.pixels[::4])
+    if rows.max() < _SATURATED:  # nearly always
+        return False
+    return np.count_nonzero(rows.max(axis=2) >= _SATURATED) > limits.max_saturated_share * body.area / 4
+
+
+def _shape_flags(body: Body, limits: QualityLimits) -> Iterator[str]:
+    depth = _depth(body.black)
+    _, radius, _, (column, row) = cv2.minMaxLoc(depth)
+    if _has_other_body(depth, radius, limits.min_other_radius):
+        yield "several"
+    x, y = (_STEP * place - _STEP // 2 for place in (column, row))
+    # the largest square in the largest inscribed circle, three steps (12 pixels) off the outline
+    reach = _STEP * int((radius - 3) / math.sqrt(2))
+    if reach >= 16 and _sharpness(body.pixels, x, y, reach) < limits.min_sharpness:
+        yield "blurred"
+
+
+def _depth(black: np.ndarray) -> np.ndarray:
+    """Distance to the nearest black on a grid of every fourth pixel, in steps of the grid, with a black frame."""
+    few = np.ascontiguousarray(black[_STEP // 2 :: _STEP, _STEP // 2 :: _STEP])
+    framed = cv2.copyMakeBorder(few, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=255)
+    return cv2.distanceTransform(cv2.bitwise_not(framed), cv2.DIST_L2, 3)  # type: ignore[no-any-return]
+
+
+def _has_other_body(depth: np.ndarray, radius: float, min_other_radius: float) -> bool:
+    """Whether a second body, free or joined by a neck, holds a circle of that share of the largest one."""
+    cores = cv2.compare(depth, 0.4 * radius, cv2.CMP_GT)
+    num_cores, labels = cv2.connectedComponents(cores, connectivity=8)
+    if num_cores <= 2:  # the background and one
+        return False
+    radii = sorted(float(depth[labels == label].max()) for label in range(1, num_cores))
+    return radii[-2] >= min_other_radius * radius
+
+
+def _sharpness(pixels: np.ndarray, x: int, y: int, reach: int) -> float:
+    """Deviation of the Laplacian of green at half size, over the mean, in a square around ``x, y``."""
+    patch = pixels[y - reach : y + reach, x - reach : x + reach, 1].astype(np.float32)
+    half = cv2.resize(patch, (reach, reach), interpolation=cv2.INTER_AREA)
+    (mean,), _ = cv2.meanStdDev(half)
+    _, (deviation,) = cv2.meanStdDev(cv2.Laplacian(half, cv2.CV_32F)[1:-1, 1:-1])
+    return float(deviation[0] / max(mean[0], 1.0))
