@@ -1,7 +1,7 @@
 """Plain 24-bit BMP, the format of C-NMC: a short header before rows of blue, green, red bytes.
 
-A view of the file's own bytes and one pass to RGB is as fast as reading it gets, and the header is checked by hand.
-Every other kind of BMP is left to the general decoder.
+A view of the file's own bytes and one pass to RGB is as fast as reading gets. The header is checked by hand;
+every other kind of BMP is left to the general decoder.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ def decode_plain_bitmap(data: bytes, title: str, limits: Limits) -> np.ndarray |
     num_rows, stride = abs(height), (3 * width + 3) // 4 * 4
     check_pixels(title, width, num_rows, limits)
     if len(data) < offset + num_rows * stride:
-        reason = f"expected {offset + num_rows * stride:,} bytes for {width} x {num_rows} pixels, found {len(data):,}"
+        needed = offset + num_rows * stride
+        reason = f"expected {needed:,} bytes for {width} x {num_rows} pixels, found {len(data):,}"
         raise TruncatedImageError(title, reason, hint="copy the file again")
     rows = np.frombuffer(data, np.uint8, num_rows * stride, offset).reshape(num_rows, stride)
     pixels = cv2.cvtColor(rows[:, : 3 * width].reshape(num_rows, width, 3), cv2.COLOR_BGR2RGB)

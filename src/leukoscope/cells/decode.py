@@ -1,8 +1,8 @@
-"""An image file becomes ``uint8 (H, W, 3)`` RGB, or an :class:`~leukoscope.errors.ImageError` that names the file.
+"""An image file becomes ``uint8 (H, W, 3)`` RGB, or an error that names the file.
 
-Formats: BMP, PNG, JPEG, TIFF (first page), WebP (first frame), of any colour mode. Palettes are looked up, grey is
-repeated on three channels, transparency is laid over black, of 16-bit samples the high byte is kept, CMYK is
-converted, EXIF orientation is applied. The limits are checked on the header, before any pixel is decoded.
+Formats: BMP, PNG, JPEG, TIFF (first page), WebP (first frame), of any colour mode. Palettes are looked up,
+grey is repeated on three channels, transparency is laid over black, of 16-bit samples the high byte is kept,
+CMYK is converted, EXIF orientation is applied. Limits are checked on the header, before any pixel is decoded.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from leukoscope.cells.formats import FORMATS, check_complete, sniff
 from leukoscope.cells.limits import Limits, check_bytes
 from leukoscope.cells.pictures import decode_picture
 from leukoscope.errors import EmptyImageError, ImageError, ImageFormatError, ImageNotFoundError
+
+__all__ = ["IMAGE_SUFFIXES", "Limits", "decode"]
 
 IMAGE_SUFFIXES: frozenset[str] = frozenset(suffix for form in FORMATS for suffix in form.suffixes)
 """Endings of the files read here, lower case with the dot."""
@@ -35,7 +37,7 @@ def decode(source: Path | str | bytes, *, name: str | None = None, limits: Limit
     Raises:
         ImageNotFoundError: no such file.
         EmptyImageError: a file of zero bytes.
-        ImageFormatError: not an image, another format than the name says, or samples that are not 1 to 16 bits.
+        ImageFormatError: no image, another format than the name says, or samples that are not 1 to 16 bits.
         TruncatedImageError: the file ends before its pixels do, or is damaged.
         ImageTooLargeError: more bytes or pixels than ``limits`` allow.
         ImageError: the file cannot be opened.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Callable
 from pathlib import PurePath
 from typing import NamedTuple
 
@@ -24,8 +26,6 @@ FORMATS = (
     Format("WebP", (".webp",), (b"RIFF",)),
 )
 _BY_SUFFIX = {suffix: form for form in FORMATS for suffix in form.suffixes}
-_PNG_END = b"IEND\xaeB`\x82"
-_JPEG_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"
 
 
 def sniff(data: bytes, title: str) -> Format:
@@ -59,17 +59,41 @@ def _describe(data: bytes) -> str:
 
 
 def check_complete(form: Format, data: bytes, title: str) -> None:
-    """Raise :class:`TruncatedImageError` if ``data`` has lost its end, as far as the format itself tells.
+    """Raise :class:`TruncatedImageError` if the file itself says that a part of it is lost.
 
-    Decoders go on with what they have: a JPEG without its last half comes out half grey.
+    Decoders go on with what they have: a JPEG without its last half comes out half grey, a PNG with one
+    altered byte in wrong colours. TIFF and BMP carry no such sign; their decoders miss the pixels themselves.
     """
-    if form.name == "PNG":
-        whole = data.rfind(_PNG_END) > 0
-    elif form.name == "JPEG":
-        whole = data.rfind(_JPEG_END) > data.rfind(_JPEG_SCAN)
-    elif form.name == "WebP":
-        whole = len(data) >= 8 + int.from_bytes(data[4:8], "little")
-    else:
-        whole = True
-    if not whole:
-        raise TruncatedImageError(title, f"the {form.name} file ends too early", hint="copy the file again")
+    is_whole = _IS_WHOLE.get(form.name)
+    if is_whole is not None and not is_whole(data):
+        reason = f"the {form.name} file ends too early or is damaged"
+        raise TruncatedImageError(title, reason, hint="copy the file again")
+
+
+def _png_is_whole(data: bytes) -> bool:
+    """Whether every chunk (length, type, content, checksum) is sound up to the last one."""
+    start = 8
+    while len(data) >= start + 12:
+        end = start + 8 + int.from_bytes(data[start : start + 4], "big")
+        if zlib.crc32(data[start + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
+            return False
+        if data[start + 4 : start + 8] == b"IEND":
+            return True
+        start = end + 4
+    return False
+
+
+def _jpeg_is_whole(data: bytes) -> bool:
+    """Whether the end marker stands behind the last scan; a preview in the header has its own."""
+    return data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")
+
+
+def _webp_is_whole(data: bytes) -> bool:
+    return len(data) >= 8 + int.from_bytes(data[4:8], "little")
+
+
+_IS_WHOLE: dict[str, Callable[[bytes], bool]] = {
+    "PNG": _png_is_whole,
+    "JPEG": _jpeg_is_whole,
+    "WebP": _webp_is_whole,
+}

@@ -17,7 +17,7 @@ import numpy as np
 from leukoscope.errors import UsageError
 
 NOISE = 20
-"""Largest value that counts as black where lossy compression left noise around a cell (JPEG of quality 50 up)."""
+"""Largest value that counts as black where lossy compression left noise (JPEG of quality 50 and more)."""
 
 _FAINT_SHARE = (
     0.03  # C-NMC's originals have at most 0.022 of a cell at or below NOISE, JPEG copies 0.04 and more
@@ -43,9 +43,9 @@ class Measures(NamedTuple):
         brightness: mean luma (BT.601) of the cell, 0 to 255; of the whole image where it is not segmented;
             ``None`` for a black image.
         stain: share of red light in the optical density of the mean colour, 0 to 1:
-            ``D_r / (D_r + D_g + D_b)`` with ``D = -log((value + 1) / 256)``. Basic dyes (azure, blue) absorb red
-            and raise it, eosin (pink) absorbs green and lowers it; grey is 1/3, C-NMC 0.26 to 0.32. How thick
-            the stain lies does not change it (Beer-Lambert). ``None`` for a black or a white image.
+            ``D_r / (D_r + D_g + D_b)`` with ``D = -log((value + 1) / 256)``. Basic dyes (azure, blue) absorb
+            red and raise it, eosin (pink) absorbs green and lowers it; grey is 1/3, C-NMC 0.26 to 0.32. How
+            thick the stain lies does not change it (Beer-Lambert). ``None`` for a black or a white image.
     """
 
     width: int
@@ -100,8 +100,8 @@ def measure(image: np.ndarray) -> Measures:
 def find_body(image: np.ndarray) -> Body | None:
     """All that is not black; ``None`` for a black image.
 
-    Black is 0 in a file that kept it so. Where many faint pixels surround the cell, as lossy compression leaves
-    them, values up to :data:`NOISE` are black.
+    Black is 0 in a file that kept it so. Where many faint pixels surround the cell, as lossy compression
+    leaves them, values up to :data:`NOISE` are black.
 
     Raises:
         UsageError: if ``image`` is not uint8 ``(H, W, 3)`` with at least one pixel.
@@ -138,9 +138,13 @@ def _black(pixels: np.ndarray, level: int) -> np.ndarray:
 
 
 def _is_noisy(body: Body) -> bool:
-    # every eighth row is enough to tell
-    faint = cv2.countNonZero(_black(body.pixels[::8], NOISE)) - cv2.countNonZero(body.black[::8])
-    return faint > _FAINT_SHARE * body.area / 8
+    # every eighth row clears nearly all cells; the few left are counted whole
+    return all(_faint_share(body, step) > _FAINT_SHARE for step in (8, 1))
+
+
+def _faint_share(body: Body, step: int) -> float:
+    faint = _black(body.pixels[::step], NOISE)
+    return step * (cv2.countNonZero(faint) - cv2.countNonZero(body.black[::step])) / body.area
 
 
 def _without_noise(body: Body) -> Body | None:
@@ -154,7 +158,7 @@ def _without_noise(body: Body) -> Body | None:
 
 
 def is_segmented(image: np.ndarray, body: Body) -> bool:
-    """Whether ``body`` is a cell on black: three corners of the image are black, and it is no filled rectangle."""
+    """Whether ``body`` is a cell on black: three corners of the image are, and the body is no rectangle."""
     height, width = image.shape[:2]
     corners = image[:: max(height - 1, 1), :: max(width - 1, 1)].reshape(-1, 3)
     num_bright = sum(max(corner) > NOISE for corner in corners.tolist())
@@ -167,7 +171,7 @@ def measure_body(image: np.ndarray, body: Body | None) -> Measures:
     if body is None:
         return Measures(width, height, False, None, None, None, None, None, None, None)
     if not is_segmented(image, body):
-        colour = cv2.mean(image)[:3]
+        colour = tuple(cv2.mean(image)[:3])
         return Measures(width, height, False, None, None, None, None, None, _luma(colour), _stain(colour))
     colour = _mean_colour(body)
     return Measures(width, height, True, *body.box, body.area, _luma(colour), _stain(colour))

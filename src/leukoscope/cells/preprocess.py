@@ -15,9 +15,9 @@ from leukoscope.core.config import Config
 class Preprocess(Config):
     """A window of ``field`` x ``field`` pixels of the original, averaged by area to ``size`` x ``size``.
 
-    The window is centred on the box of a segmented cell, else on the image. Around the box, and where the window
-    reaches over the edge of the image, it is black. Cells keep their true size: all are reduced by one factor.
-    What is wider than the field is cut on both sides.
+    The window is centred on the box of a segmented cell, else on the image. Around the box, and where the
+    window reaches over the edge of the image, it is black. Cells keep their true size: all are reduced by one
+    factor. What is wider than the field is cut on both sides.
 
     Attributes:
         field: side of the window, pixels of the original.
@@ -66,8 +66,8 @@ def _box(measures: Measures) -> tuple[int, int, int, int]:
 def _window(pixels: np.ndarray, field: int, size: int) -> np.ndarray:
     """``pixels`` in the middle of a black square of ``field``, reduced to ``size``.
 
-    Where ``field`` is a multiple of ``size``, each pixel of the result is the mean of one square block, and only
-    the blocks that ``pixels`` reach are worked out: a cell covers a fifth of its window.
+    Where ``field`` is a multiple of ``size``, each pixel of the result is the mean of one square block, and
+    only the blocks that ``pixels`` reach are worked out: a cell covers a fifth of its window.
     """
     block = field // size if field % size == 0 else field
     top, height = _centred(pixels.shape[0], field)
@@ -87,7 +87,7 @@ def _window(pixels: np.ndarray, field: int, size: int) -> np.ndarray:
 
 
 def _centred(length: int, field: int) -> tuple[int, int]:
-    """Where ``length`` pixels begin in a field they are centred in (negative: outside), and how many it shows."""
+    """Where ``length`` pixels in the middle of a field begin (negative: outside), and how many it shows."""
     return field // 2 - length // 2, min(length, field)
 
 

@@ -27,7 +27,7 @@ FLAGS: dict[str, str] = {
     "saturated": "too many pixels at the top of a channel",
     "blurred": "no fine detail inside the cell",
 }
-"""Every flag and what it says, in the order of reporting. Limits are those of the cells a model was made for."""
+"""Every flag and what it says, in the order of reporting. "Cells" are those that the limits were set on."""
 
 _STEP = 4  # the shape is looked at on every fourth pixel of every fourth row
 _SATURATED = 250
@@ -48,7 +48,7 @@ class QualityLimits(Config):
         max_straight_share: of a side of the cell's box that the cell lies flat against.
         min_other_radius: of the second body's largest inscribed circle, as a share of the first one's.
         max_saturated_share: of the cell's pixels with a channel of 250 and more.
-        min_sharpness: standard deviation of the Laplacian of green at half size, inside the cell, over its mean.
+        min_sharpness: deviation of the Laplacian of green at half size inside the cell, over the mean green.
     """
 
     field: int = 384
@@ -62,7 +62,7 @@ class QualityLimits(Config):
     max_straight_share: float = 0.35
     min_other_radius: float = 0.5
     max_saturated_share: float = 0.01
-    min_sharpness: float = 0.062
+    min_sharpness: float = 0.05
 
 
 class Quality(NamedTuple):
@@ -139,22 +139,22 @@ def _colour_flags(measures: Measures, limits: QualityLimits) -> Iterator[str]:
 
 
 def _is_cut(image: np.ndarray, body: Body, limits: QualityLimits) -> bool:
-    """At the edge of the image, or flat: cells cut by the edge of a photograph were pasted into the middle."""
+    """At the edge of the image, or flat: C-NMC has pasted cells from a photograph's edge into the middle."""
     x, y, width, height = body.box
     if x == 0 or y == 0 or x + width == image.shape[1] or y + height == image.shape[0]:
         return True
     lines = (body.black[0], body.black[-1], body.black[:, 0], body.black[:, -1])
-    longest = limits.max_straight_share
-    return any(
-        line.tobytes().count(0) > longest * line.size for line in lines
-    )  # bytes: ten times faster here
+    share = limits.max_straight_share
+    # bytes count ten times faster than arrays of this length
+    return any(line.tobytes().count(0) > share * line.size for line in lines)
 
 
 def _is_saturated(body: Body, limits: QualityLimits) -> bool:
     rows = np.ascontiguousarray(body.pixels[::4])
     if rows.max() < _SATURATED:  # nearly always
         return False
-    return np.count_nonzero(rows.max(axis=2) >= _SATURATED) > limits.max_saturated_share * body.area / 4
+    num_saturated = int(np.count_nonzero(rows.max(axis=2) >= _SATURATED))
+    return num_saturated > limits.max_saturated_share * body.area / 4
 
 
 def _shape_flags(body: Body, limits: QualityLimits) -> Iterator[str]:
@@ -170,7 +170,7 @@ def _shape_flags(body: Body, limits: QualityLimits) -> Iterator[str]:
 
 
 def _depth(black: np.ndarray) -> np.ndarray:
-    """Distance to the nearest black on a grid of every fourth pixel, in steps of the grid, with a black frame."""
+    """Distance to the nearest black on a grid of every fourth pixel, in steps of it; the frame is black."""
     few = np.ascontiguousarray(black[_STEP // 2 :: _STEP, _STEP // 2 :: _STEP])
     framed = cv2.copyMakeBorder(few, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=255)
     return cv2.distanceTransform(cv2.bitwise_not(framed), cv2.DIST_L2, 3)  # type: ignore[no-any-return]
