@@ -59,10 +59,13 @@ class Task:
         normal = int(counts[:, ~positive].any(axis=1).sum())
         if min(blast, normal) >= needed:
             return
-        what = "cells" if self.unit == "image" else "subjects (those that share pictures count as one)"
+        kinds = (
+            f"{needed} subjects with blast cells and {needed} with normal ones (who share pictures are one)"
+        )
+        if self.unit == "image":
+            kinds = f"{needed} blast cells and {needed} normal ones"
         raise SplitError(
-            f"{self.protocol} needs at least {needed} {what} with blast cells and {needed} with normal ones, "
-            f"found {blast} and {normal}",
+            f"{self.protocol} needs at least {kinds}, found {blast} and {normal}",
             hint=self._way_out(min(blast, normal)),
         )
 

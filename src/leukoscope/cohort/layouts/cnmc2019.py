@@ -147,8 +147,9 @@ def _label_rows(images: ImageSource, table: str) -> Iterator[PreliminaryRow]:
 
 
 def is_synthetic(images: ImageSource) -> bool:
-    """Whether the cells were drawn by a program."""
-    return any(PurePosixPath(name).name == SYNTHETIC_MARK for name in images.files())
+    """Whether the cells were drawn by a program; the mark may also lie above the source."""
+    inside = any(PurePosixPath(name).name == SYNTHETIC_MARK for name in images.files())
+    return inside or any((folder / SYNTHETIC_MARK).is_file() for folder in images.root.parents)
 
 
 class Cnmc2019:
