@@ -41,7 +41,7 @@ def prepare(cell: CellInput, info: BundleInfo) -> Prepared:
         else:
             image = data
         measures, quality = examine(image, info.limits)
-        pixels = info.preprocess.apply(image)
+        pixels = info.preprocess.apply(image, measures)
     except ImageError as error:
         return Prepared(cell, digest, error=error.reason)
     except UsageError as error:  # pixels of another type or shape
