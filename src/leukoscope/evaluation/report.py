@@ -74,8 +74,12 @@ def write_report(report: Report, out: Path | str) -> Path:
     """
     folder = Path(out)
     figures = draw_figures(report)
-    for name, svg in figures.items():
-        write_text(folder / FIGURES / f"{name}.svg", svg)
+    for name in CAPTIONS:
+        path = folder / FIGURES / f"{name}.svg"
+        if name in figures:
+            write_text(path, figures[name])
+        else:
+            path.unlink(missing_ok=True)
     write_json(folder / NUMBERS, report.to_json())
     report.table.write(folder / ROWS)
     write_text(folder / PAGE, render(report, figures))

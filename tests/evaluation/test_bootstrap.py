@@ -1,0 +1,128 @@
+"""The fast bootstrap against a slow one that asks scikit-learn draw by draw."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn import metrics as sk
+
+from leukoscope.evaluation import bootstrap, metrics
+from leukoscope.evaluation.bootstrap import Subjects, expanded_level, interval, replicates
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_replicates_equal_a_loop_over_scikit_learn(make_table, ties, monkeypatch):
+    monkeypatch.setattr(bootstrap, "CHUNK", 500)
+    table = make_table(ties=ties)
+    subjects = Subjects.of(table.subjects, table.y)
+    times = subjects.draw(10, seed=3)
+    found = replicates(table.y, table.p, subjects, times, threshold=0.5)
+    assert set(found) == set(metrics.NAMES)
+    for draw, row in enumerate(times):
+        weights = row[subjects.index]
+        expected = brute_force(table.y, table.p, weights)
+        for name, value in expected.items():
+            assert found[name][draw] == pytest.approx(value, abs=1e-12), name
+
+
+def brute_force(y, p, weights):
+    called = p >= 0.5
+    twice = np.repeat(np.arange(len(y)), weights.astype(int))
+    return {
+        "weighted_f1": sk.f1_score(y, called, sample_weight=weights, average="weighted"),
+        "macro_f1": sk.f1_score(y, called, sample_weight=weights, average="macro"),
+        "accuracy": sk.accuracy_score(y, called, sample_weight=weights),
+        "balanced_accuracy": sk.balanced_accuracy_score(y, called, sample_weight=weights),
+        "sensitivity": sk.recall_score(y, called, sample_weight=weights),
+        "specificity": sk.recall_score(y, called, sample_weight=weights, pos_label=False),
+        "ppv": sk.precision_score(y, called, sample_weight=weights),
+        "npv": sk.precision_score(y, called, sample_weight=weights, pos_label=False),
+        "mcc": sk.matthews_corrcoef(y, called, sample_weight=weights),
+        "auroc": sk.roc_auc_score(y, p, sample_weight=weights),
+        "average_precision": sk.average_precision_score(y, p, sample_weight=weights),
+        "brier": sk.brier_score_loss(y, p, sample_weight=weights),
+        "log_loss": sk.log_loss(y, p, sample_weight=weights),
+        "ece": metrics.ece(y[twice], p[twice]),
+        "ece_equal_width": metrics.ece_equal_width(y[twice], p[twice]),
+    }
+
+
+def test_each_class_keeps_its_number_of_subjects():
+    y = np.repeat([True, False, True, False], [3, 2, 1, 4])
+    subjects = Subjects.of(["1"] * 3 + ["H1"] * 2 + ["2"] + ["H2"] * 4, y)
+    times = subjects.draw(500, seed=0)
+    blast = subjects.num_blasts > 0
+    assert (times[:, blast].sum(axis=1) == 2).all()
+    assert (times[:, ~blast].sum(axis=1) == 2).all()
+    assert times[:, blast].mean() == pytest.approx(1, abs=0.1)
+    assert set(times.ravel()) == {0, 1, 2}
+
+
+def test_a_subject_with_both_kinds_of_cells_is_a_stratum_of_its_own():
+    subjects = Subjects.of(["a", "a", "b", "c"], [True, False, True, False])
+    assert subjects.mixed.tolist() == [True, False, False]
+    assert (subjects.draw(50, seed=0) == 1).all()
+    assert subjects.num_with(blasts=True) == 2
+
+
+def test_equal_seeds_draw_equal_subjects():
+    subjects = Subjects.of(list("abcdefgh"), [True] * 4 + [False] * 4)
+    np.testing.assert_array_equal(subjects.draw(20, 5), subjects.draw(20, 5))
+    assert (subjects.draw(20, 5) != subjects.draw(20, 6)).any()
+
+
+@pytest.mark.parametrize("n", [5, 15, 47])
+def test_the_expanded_level_gives_students_interval_of_a_mean(n):
+    """For a normal mean the expanded percentile interval is Student's t interval (Hesterberg 2015)."""
+    values = np.random.default_rng(n).normal(0, 1, n)
+    plain_error = values.std(ddof=0) / np.sqrt(n)
+    low = stats.norm.ppf(expanded_level(0.95, n), values.mean(), plain_error)
+    expected = stats.t.interval(0.95, n - 1, values.mean(), values.std(ddof=1) / np.sqrt(n))[0]
+    assert low == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_interval_is_cut_at_that_level():
+    draws = np.arange(10_001) / 10_000
+    level = expanded_level(0.95, 12)
+    found = interval(draws, 12)
+    assert found.low == pytest.approx(level, abs=1e-9)
+    assert found.high == pytest.approx(1 - level, abs=1e-9)
+
+
+def test_too_few_subjects_give_no_interval_but_a_reason():
+    found = interval(np.arange(10.0), 4)
+    assert found[:2] == (None, None)
+    assert "4 subjects" in found.reason
+
+
+def test_a_metric_that_is_often_undefined_has_no_interval():
+    draws = np.append(np.ones(90), np.full(10, np.nan))
+    assert "10 of 100" in interval(draws, 20).reason
+    assert interval(np.append(np.ones(99), np.nan), 20).low == 1.0
+
+
+def test_intervals_are_those_of_subjects_and_not_of_cells(make_table):
+    """Each cell ten times changes nothing: the subjects are as many as before."""
+    table = make_table()
+    one = Subjects.of(table.subjects, table.y)
+    ten = Subjects.of(np.repeat(table.subjects, 10), np.repeat(table.y, 10))
+    times = one.draw(200, 0)
+    few = replicates(table.y, table.p, one, times, threshold=0.5)["auroc"]
+    many = replicates(np.repeat(table.y, 10), np.repeat(table.p, 10), ten, times, threshold=0.5)["auroc"]
+    np.testing.assert_allclose(few, many, atol=1e-12)
+
+
+def test_two_thousand_draws_of_the_whole_training_set_take_seconds():
+    """About one second of a processor on its own; the limit leaves room for a busy one."""
+    random = np.random.default_rng(0)
+    index = random.integers(0, 73, 10_661)
+    y = index < 47
+    p = 1 / (1 + np.exp(-random.normal(2.0 * y - 1, 1)))
+    started = time.process_time()
+    subjects = Subjects.of(index.astype(str), y)
+    found = replicates(y, p, subjects, subjects.draw(2000, 0), threshold=0.5)
+    assert time.process_time() - started < 6
+    assert all(np.isfinite(values).all() and len(values) == 2000 for values in found.values())

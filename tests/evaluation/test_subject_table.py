@@ -1,0 +1,60 @@
+"""The table of subjects and the means over them."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from leukoscope.evaluation.subject_table import subject_means, subject_rows
+
+
+def rows_of(cells):
+    """``cells``: (subject, label, probability) each."""
+    subject, label, p = zip(*cells, strict=True)
+    judged = pl.DataFrame({"subject_id": subject, "label": label})
+    return subject_rows(judged, np.array(label) == "blast", np.array(p), threshold=0.5)
+
+
+def test_a_row_for_every_subject():
+    rows = rows_of(
+        [("H10", "normal", 0.9), ("H10", "normal", 0.2), ("H9", "normal", 0.1), ("2", "blast", 0.5)]
+    )
+    assert [row.subject_id for row in rows] == ["2", "H9", "H10"]
+    last = rows[-1].model_dump()
+    assert last == {
+        "subject_id": "H10",
+        "label": "normal",
+        "num_cells": 2,
+        "accuracy": 0.5,
+        "blast_fraction": 0.5,
+        "mean_probability": pytest.approx(0.55),
+    }
+
+
+def test_means_count_each_subject_once_and_leave_out_the_small():
+    cells = [("1", "blast", 0.9)] * 100 + [("2", "blast", 0.9)] * 10 + [("2", "blast", 0.1)] * 10
+    cells += [("H1", "normal", 0.9)] * 15 + [("H1", "normal", 0.1)] * 5 + [("H2", "normal", 0.9)] * 19
+    means = subject_means(rows_of(cells), ["blast"])
+    assert (means.blast, means.normal) == (0.75, 0.25)
+    assert (means.worst, means.worst_subject_id) == (0.25, "H1")
+    assert (means.num_blast_subjects, means.num_normal_subjects) == (2, 1)
+    assert means.reason is None
+
+
+def test_no_large_subject_is_undefined():
+    means = subject_means(rows_of([("1", "blast", 0.9)] * 25 + [("H1", "normal", 0.9)]), ["blast"])
+    assert (means.blast, means.normal) == (1.0, None)
+    assert means.reason == "undefined: no normal subject has 20 cells"
+
+
+def test_a_subject_of_both_labels_is_mixed_and_in_no_mean():
+    rows = rows_of([("1", "blast", 0.9)] * 30 + [("1", "normal", 0.9)] * 30)
+    assert rows[0].label == "mixed"
+    means = subject_means(rows, ["blast"])
+    assert (means.blast, means.normal, means.worst) == (None, None, None)
+
+
+def test_cells_of_nobody_make_no_row():
+    rows = rows_of([(None, "blast", 0.9), ("1", "blast", 0.9)])
+    assert [row.subject_id for row in rows] == ["1"]
