@@ -144,6 +144,8 @@ def test_a_table(tmp_path, write_cells):
     assert (made.metadata["layout"], made.root) == ("table", tmp_path)
     assert made.frame["subject_id"].to_list() == ["1", "H2", "H2"]
     assert made.frame["quality"].to_list()[2].startswith(f"{UNREADABLE}no such file")
+    with pytest.raises(UsageError, match="takes subjects from its column"):
+        index(tmp_path / "cells.csv", subject_pattern="(.)")
 
 
 def test_notes_are_warnings(cohort, write_cells):

@@ -80,6 +80,7 @@ def list_cells(source: Path, layout: str, options: Options) -> tuple[Listing, Im
     """The cells of a source by their names alone, and where their images are; see :func:`index`."""
     is_table = source.suffix.lower() in TABLE_SUFFIXES and source.is_file()
     if layout == "table" or (layout == "auto" and is_table):
+        _refuse_options("table", options)
         listing = read_table(source, options)
         return listing, open_source(listing.root)
     images = open_source(source)
@@ -102,6 +103,11 @@ def _recognised(images: ImageSource) -> str:
 
 
 def _refuse_options(layout: str, options: Options) -> None:
+    if layout == "table" and (options.subject_pattern is not None or options.subjects_csv is not None):
+        raise UsageError(
+            "the table layout takes subjects from its column subject_id; a pattern or a CSV does not apply",
+            hint="add the column to the table",
+        )
     if layout == "cnmc2019" and options != Options():
         raise UsageError(
             "the C-NMC 2019 layout knows its classes and subjects; options about them do not apply",
