@@ -70,7 +70,7 @@ def write_bundle(
     target = Path(path)
     if (novelty is None) != (info.novelty is None):
         raise BundleError("novelty references and info.novelty go together: one of them is missing")
-    _check_free(target)
+    check_free(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     privacy = Privacy(hashed=private, salt=secrets.token_hex(16) if private else "")
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as name:
@@ -85,11 +85,12 @@ def write_bundle(
         if weights is not None:
             (folder / WEIGHTS).write_bytes(_safetensors(weights))
         _finish(folder, info.model_copy(update={"privacy": privacy}))
-        _put(folder, target)
+        put_in_place(folder, target)
     return target
 
 
-def _check_free(target: Path) -> None:
+def check_free(target: Path) -> None:
+    """Raise :class:`BundleError` when a folder that is no bundle is in the way."""
     if target.is_dir() and any(target.iterdir()) and not (target / INFO).is_file():
         raise BundleError(
             f"{target}: is a folder that holds something else than a bundle", hint="name another"
@@ -137,7 +138,8 @@ def _finish(folder: Path, info: BundleInfo) -> None:
     (folder / INFO).write_text(text + "\n", encoding="utf-8")
 
 
-def _put(folder: Path, target: Path) -> None:
+def put_in_place(folder: Path, target: Path) -> None:
+    """Let a finished folder become ``target``, or a zip of it when the name ends in ``.zip``."""
     if target.suffix == ".zip":
         with atomic(target) as temporary:
             _zip(folder, temporary)

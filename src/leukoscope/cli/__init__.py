@@ -1,0 +1,1 @@
+"""The program ``leukoscope``: what a user types. Rooms are imported inside the commands."""

@@ -1,0 +1,59 @@
+"""Repack a bundle: folder or zip, with or without the names of subjects."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from leukoscope.bundle.format import INFO, MODEL_DATA, WEIGHTS
+from leukoscope.bundle.read import Bundle, open_bundle
+from leukoscope.bundle.write import check_free, put_in_place, write_bundle
+
+
+def export_bundle(source: Bundle | Path | str, out: Path | str, *, private: bool = False) -> Path:
+    """Write a bundle again somewhere else.
+
+    Without ``private`` every file is copied as it is, so the bundle keeps its id. With it, names of subjects
+    and cells become salted hashes, which makes another bundle; one that has hashes already is copied.
+
+    Args:
+        source: a folder or zip, the word ``"starter"``, or a bundle that is open already.
+        out: the folder ``NAME.leuko``; one zip of it when the name ends in ``.zip``.
+        private: keep salted hashes only.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        BundleError: for a source that cannot be used, or an ``out`` that is something else.
+    """
+    bundle = source if isinstance(source, Bundle) else open_bundle(source)
+    target = Path(out)
+    check_free(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as name:
+        if private and not bundle.info.privacy.hashed:
+            return _rewrite(bundle, target, Path(name))
+        folder = Path(name) / "bundle"
+        folder.mkdir()
+        for file in bundle.info.files:
+            bundle.copy(file, folder / file)
+        (folder / INFO).write_bytes(bundle.files.read(INFO))
+        put_in_place(folder, target)
+    return target
+
+
+def _rewrite(bundle: Bundle, target: Path, scratch: Path) -> Path:
+    data = scratch / MODEL_DATA
+    if MODEL_DATA in bundle.info.files:
+        bundle.copy(MODEL_DATA, data)
+    return write_bundle(
+        target,
+        bundle.info,
+        onnx=bundle.onnx,
+        subjects=bundle.subjects,
+        novelty=bundle.novelty,
+        weights=bundle.weights() if WEIGHTS in bundle.info.files else None,
+        onnx_data=data if data.exists() else None,
+        private=True,
+    )

@@ -1,0 +1,98 @@
+"""``leukoscope predict``: images in, one row each out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from leukoscope.cli.bundle import BundleName
+from leukoscope.cli.failures import FAILED, keeping
+from leukoscope.cli.output import Json, print_json, print_table
+
+if TYPE_CHECKING:
+    from leukoscope.inference.predict import Predicted
+
+
+def predict(
+    bundle: BundleName,
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="INPUT", help="Images, folders, patterns, zips, manifests, splits.")
+    ],
+    *,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--out", metavar="OUT", help="OUT.csv, .parquet or .jsonl; without: on the screen."
+        ),
+    ] = None,
+    by_subject: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also one row a subject: .csv, .parquet or .jsonl.")
+    ] = None,
+    subject: Annotated[str | None, typer.Option(metavar="ID", help="Whose cells they all are.")] = None,
+    backend: Annotated[
+        Literal["auto", "onnxruntime", "torch"], typer.Option(help="What runs the model.")
+    ] = "auto",
+    submission: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.zip", help="Also the challenge's submission, for 1.bmp, 2.bmp, ..."),
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Judge images with a bundle, one row each.
+
+    Exit code 1 if some cannot be read: their rows say why.
+    """
+    from leukoscope.inference.predict import predict as predict_cells
+
+    with keeping(_kept(out)):
+        done = predict_cells(
+            bundle,
+            inputs,
+            out=out,
+            by_subject=by_subject,
+            submission=submission,
+            subject_id=subject,
+            backend=backend,
+        )
+    if as_json:
+        print_json(_document(done, out))
+    elif done.table is not None:
+        _print_rows(done)
+    else:
+        print(f"{out}: {done.num_cells:,} rows")
+    if done.num_unreadable:
+        text = f"{done.num_unreadable:,} of {done.num_cells:,} images could not be read: see the column error"
+        typer.echo(text, err=True)
+    return FAILED if done.num_unreadable else 0
+
+
+def _kept(out: Path | None) -> str:
+    if out is None:
+        return "nothing was written"
+    return f"the rows that were ready are in {out}.partial"
+
+
+def _document(done: Predicted, out: Path | None) -> dict[str, object]:
+    document: dict[str, object] = {"num_cells": done.num_cells, "num_unreadable": done.num_unreadable}
+    if out is not None:
+        document["out"] = str(out)
+    if done.table is not None:
+        document |= {"metadata": done.table.metadata, "rows": done.table.frame.fill_nan(None).to_dicts()}
+    if done.subjects is not None:
+        document["subjects"] = done.subjects.fill_nan(None).to_dicts()
+    return document
+
+
+def _print_rows(done: Predicted) -> None:
+    from leukoscope.core.provenance import RESEARCH_USE_ONLY
+    from leukoscope.evaluation.table import stamps
+
+    assert done.table is not None
+    columns = ["cell_id", "decision", "blast_probability", "ruler_probability", "reason", "quality", "error"]
+    frame = done.table.frame.select(columns)
+    empty = [name for name in columns[4:] if not (frame[name].fill_null("") != "").any()]
+    print_table([name for name in columns if name not in empty], frame.drop(empty).rows())
+    stamp = stamps(done.table.metadata)
+    typer.echo(f"{f'[{stamp}] ' if stamp else ''}{RESEARCH_USE_ONLY}", err=True)

@@ -1,0 +1,93 @@
+"""``leukoscope train``: from cells to a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from leukoscope.cli.failures import INTERRUPTED, keeping, needing_training
+from leukoscope.cli.output import Json, print_json, print_table, reading
+
+if TYPE_CHECKING:
+    from leukoscope.studies.run import Run
+
+HEADLINE = ("weighted_f1", "auroc", "sensitivity", "specificity", "ece")
+
+
+def train(
+    *,
+    recipe: Annotated[str, typer.Option(metavar="NAME", help="A recipe's name, or a YAML file.")],
+    data: Annotated[Path, typer.Option(metavar="SOURCE", help="A folder, its .zip, a manifest or a split.")],
+    out: Annotated[Path, typer.Option(metavar="RUN", help="Folder of the run.")],
+    fold: Annotated[
+        str | None,
+        typer.Option(metavar="K|all", help="One fold of grouped-kfold, or all and one model to ship."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe; repeatable."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN.")] = False,
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where to train.")] = "auto",
+    devices: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines.")] = 1,
+    as_json: Json = False,
+) -> int:
+    """Train a recipe into a bundle.
+
+    RUN holds config.yaml, metrics.jsonl, curves.svg, checkpoints, model.leuko, and predictions.parquet of the
+    cells that it did not train on.
+    """
+    chosen = _fold(fold)
+    with needing_training():
+        from leukoscope.studies.run import train as train_recipe
+        from leukoscope.training.fit import Hardware
+    with keeping(f"finished epochs are in {out}; --resume goes on"):
+        run = train_recipe(
+            recipe,
+            data,
+            out,
+            fold=chosen,
+            settings=settings or [],
+            resume=resume,
+            hardware=Hardware(device=device, devices=devices, nodes=nodes),
+        )
+    if as_json:
+        print_json(_document(run))
+    else:
+        _print_run(run)
+    if run.interrupted:
+        typer.echo(f"interrupted: the best epoch so far is in {run.bundle}; --resume goes on", err=True)
+        return INTERRUPTED
+    return 0
+
+
+def _fold(text: str | None) -> int | Literal["all"] | None:
+    from leukoscope.errors import UsageError
+
+    if text is None or text == "all":
+        return "all" if text else None
+    if not text.isdecimal():
+        raise UsageError(f"--fold {text}: expected a number from 0, or all", hint="for example --fold 0")
+    return int(text)
+
+
+def _document(run: Run) -> dict[str, Any]:
+    return {
+        "run": str(run.path),
+        "bundle": str(run.bundle),
+        "predictions": str(run.predictions),
+        "best_epoch": run.best_epoch,
+        "interrupted": run.interrupted,
+        "metrics": {name: metric.model_dump(mode="json") for name, metric in run.metrics.items()},
+    }
+
+
+def _print_run(run: Run) -> None:
+    print(f"{run.bundle}: epoch {run.best_epoch}")
+    rows = [(name, reading(run.metrics[name])) for name in HEADLINE if name in run.metrics]
+    if rows:
+        print_table(("metric", "on subjects it has not seen"), rows)
+    print(f"next: leukoscope evaluate {run.predictions} --bundle {run.bundle} -o {run.path / 'report'}")
