@@ -105,8 +105,8 @@ class CellData(L.LightningDataModule):
 class CellModule(L.LightningModule):
     """One network being fitted, with the running average of its weights.
 
-    Seeds are set at the start of every epoch from the recipe's seed and the epoch, so an epoch is the same whether the
-    run came to it or was resumed there.
+    Seeds are set before every batch from the recipe's seed, the epoch and the batch, so an epoch is the same whether
+    the run came to it or was resumed there.
     """
 
     def __init__(self, network: CellNetwork, augmentation: Augmentation, settings: TrainingChoice) -> None:
@@ -129,11 +129,15 @@ class CellModule(L.LightningModule):
         return self.network if self.average is None else self.average.module  # type: ignore[return-value]
 
     def on_train_epoch_start(self) -> None:
-        """Seed everything that is random from the seed and the epoch (and the process, where there are several)."""
-        seed = int(np.random.SeedSequence([self.settings.seed, self.current_epoch, self.global_rank]).generate_state(1)[0])
+        """Start the sums of this epoch."""
+        self.training_sums = torch.zeros(3, device=self.device)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Seed everything that is random: data loaders draw from the global generator at moments of their own."""
+        key = [self.settings.seed, self.current_epoch, batch_idx, self.global_rank]
+        seed = int(np.random.SeedSequence(key).generate_state(1)[0])
         torch.manual_seed(seed)
         self.generator = torch.Generator(self.device).manual_seed(seed)
-        self.training_sums = torch.zeros(3, device=self.device)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Cross entropy of the varied cells."""

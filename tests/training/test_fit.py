@@ -1,0 +1,181 @@
+"""A fit: learns, resumes to the bit after a kill, stops when asked, keeps the best epoch."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from leukoscope.errors import TrainingError
+from leukoscope.recipes import Recipe, load_recipe
+from leukoscope.training.fit import TrainingCells, fit
+from leukoscope.training.keeper import Keeper
+
+
+def two_kinds(count: int, size: int, seed: int = 0) -> TrainingCells:
+    """Bright and dark noise of four subjects: two classes that a network tells apart at once."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % 2
+    cells = rng.integers(0, 120, (count, size, size, 3)) + 100 * labels[:, None, None, None]
+    groups = np.array([f"s{index % 4}" for index in range(count)])
+    return TrainingCells(cells.astype(np.uint8), labels.astype(np.int64), groups, [False, True])
+
+
+def small(*settings: str) -> Recipe:
+    return load_recipe("cnn-45px", ["training.epochs=3", "training.batch_size=8", *settings])
+
+
+def averaged(*settings: str) -> Recipe:
+    return small("training.average=0.9", "training.schedule=cosine", "training.class_balance=true", *settings)
+
+
+def equal_weights(first: torch.nn.Module, second: torch.nn.Module) -> bool:
+    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+def rows(folder: Path) -> list[dict]:
+    read = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in read]
+
+
+TRAIN, VALIDATION = np.arange(0, 48), np.arange(48, 64)
+
+
+def run(recipe: Recipe, folder: Path, **options):
+    return fit(recipe, two_kinds(64, 45), train=TRAIN, validation=VALIDATION, folder=folder, **options)
+
+
+def test_learns_and_writes_what_it_saw(tmp_path):
+    done = run(small(), tmp_path)
+    assert done.history[-1]["validation_auroc"] == 1.0
+    assert [row["epoch"] for row in rows(tmp_path)] == [1, 2, 3]
+    assert done.best_epoch == 1 + int(np.argmin([row["validation_loss"] for row in done.history]))
+
+
+def test_the_same_seed_gives_the_same_network(tmp_path):
+    first, second = run(averaged(), tmp_path / "a"), run(averaged(), tmp_path / "b")
+    other = run(averaged("training.seed=1"), tmp_path / "c")
+    assert equal_weights(first.network, second.network)
+    assert not equal_weights(first.network, other.network)
+
+
+@pytest.mark.parametrize("stop_in_batch", [1, 7, 12])
+def test_a_stopped_fit_resumes_to_the_bit(tmp_path, monkeypatch, stop_in_batch):
+    straight = run(averaged(), tmp_path / "straight")
+    seen = 0
+    original = Keeper.on_train_batch_end
+
+    def crash(self, *arguments):
+        nonlocal seen
+        seen += 1
+        if seen == stop_in_batch:
+            raise RuntimeError("the power failed")
+        original(self, *arguments)
+
+    monkeypatch.setattr(Keeper, "on_train_batch_end", crash)
+    with pytest.raises(RuntimeError, match="power"):
+        run(averaged(), tmp_path / "stopped")
+    monkeypatch.undo()
+    resumed = run(averaged(), tmp_path / "stopped", resume=True)
+    assert equal_weights(straight.network, resumed.network)
+    assert rows(tmp_path / "straight") == rows(tmp_path / "stopped")
+
+
+KILLED = textwrap.dedent(
+    """
+    import sys, pathlib
+    sys.path.insert(0, {tests!r})
+    import importlib.util
+    spec = importlib.util.spec_from_file_location("fit_tests", {here!r})
+    tests = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tests)
+    tests.run(tests.averaged("training.epochs=40"), pathlib.Path(sys.argv[1]))
+    """
+)
+
+
+def test_a_killed_process_resumes_to_the_bit(tmp_path):
+    code = KILLED.format(tests=str(Path(__file__).parent), here=__file__)
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "killed")], stderr=subprocess.DEVNULL)
+    metrics = tmp_path / "killed" / "metrics.jsonl"
+    deadline = time.monotonic() + 180
+    while not (metrics.is_file() and len(metrics.read_text().splitlines()) >= 3):
+        assert process.poll() is None and time.monotonic() < deadline, "it ended before it could be killed"
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    resumed = run(averaged("training.epochs=40"), tmp_path / "killed", resume=True)
+    straight = run(averaged("training.epochs=40"), tmp_path / "straight")
+    assert equal_weights(straight.network, resumed.network)
+    assert rows(tmp_path / "straight") == rows(tmp_path / "killed")
+
+
+def test_interrupt_keeps_the_best_so_far(tmp_path, monkeypatch):
+    original = Keeper.on_train_batch_end
+
+    def interrupt(self, trainer, *arguments):
+        if trainer.current_epoch == 1:
+            signal.raise_signal(signal.SIGINT)
+        original(self, trainer, *arguments)
+
+    monkeypatch.setattr(Keeper, "on_train_batch_end", interrupt)
+    before = signal.getsignal(signal.SIGINT)
+    stopped = run(small(), tmp_path)
+    assert stopped.interrupted and stopped.best_epoch == 1 and len(stopped.history) == 1
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_interrupt_before_the_first_epoch_says_so(tmp_path, monkeypatch):
+    original = Keeper.on_train_batch_end
+
+    def interrupt(self, *arguments):
+        signal.raise_signal(signal.SIGINT)
+        original(self, *arguments)
+
+    monkeypatch.setattr(Keeper, "on_train_batch_end", interrupt)
+    with pytest.raises(TrainingError, match="before the first epoch"):
+        run(small(), tmp_path)
+
+
+def test_patience_stops(tmp_path):
+    done = run(small("training.epochs=30", "training.patience=2", "training.monitor=auroc"), tmp_path)
+    assert len(done.history) == done.best_epoch + 2
+
+
+def test_without_validation_the_last_epoch_is_kept(tmp_path):
+    cells = two_kinds(32, 45)
+    done = fit(small(), cells, train=np.arange(32), validation=np.arange(0), folder=tmp_path, stop_after=2)
+    assert done.best_epoch == 2 and len(done.history) == 2
+
+
+def test_one_class_cannot_be_trained_on(tmp_path):
+    with pytest.raises(TrainingError, match="at least two classes"):
+        fit(small(), two_kinds(16, 45), train=np.arange(0, 16, 2), validation=np.arange(0), folder=tmp_path)
+
+
+@pytest.mark.slow
+def test_two_processes_train(tmp_path):
+    code = textwrap.dedent(
+        f"""
+        import importlib.util, pathlib, sys
+        spec = importlib.util.spec_from_file_location("fit_tests", {__file__!r})
+        tests = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(tests)
+        from leukoscope.training.fit import Hardware
+        done = tests.run(tests.small(), pathlib.Path({str(tmp_path)!r}), hardware=Hardware("cpu", devices=2))
+        print(done.history[-1]["validation_auroc"])
+        """
+    )
+    script = tmp_path / "two.py"
+    script.write_text(code)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert [row["epoch"] for row in rows(tmp_path)] == [1, 2, 3]
