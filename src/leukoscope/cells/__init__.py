@@ -1,3 +1,5 @@
-"""One cell image: read it (``decode``), know its size and stain (``measure``), tell whether it is fit to be used
-(``quality``), and cut out what a model sees (``preprocess``). Numpy, OpenCV and Pillow only.
+"""One cell image.
+
+``decode`` reads it, ``measure`` knows its size and stain, ``quality`` tells whether it is fit to be used,
+``preprocess`` cuts out what a model sees. Numpy, OpenCV and Pillow only.
 """

@@ -19,7 +19,7 @@ class Format(NamedTuple):
 
 
 FORMATS = (
-    Format("BMP", (".bmp", ".dib"), (b"BM",)),
+    Format("BMP", (".bmp",), (b"BM",)),
     Format("PNG", (".png",), (b"\x89PNG\r\n\x1a\n",)),
     Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), (b"\xff\xd8\xff",)),
     Format("TIFF", (".tif", ".tiff"), (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
