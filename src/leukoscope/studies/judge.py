@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -22,6 +23,7 @@ from leukoscope.bundle.format import (
 from leukoscope.bundle.read import open_bundle
 from leukoscope.bundle.write import write_bundle
 from leukoscope.cohort.manifest import Manifest
+from leukoscope.core.files import sha256_file
 from leukoscope.core.progress import progress
 from leukoscope.core.provenance import now, versions
 from leukoscope.errors import TrainingError
@@ -182,11 +184,20 @@ def draft(recipe: Recipe, network: CellNetwork, split: Manifest, prepared: Prepa
         forbidding_flags=forbidding_flags(train["quality"]),
         ruler=fit_ruler(train, positive) if measured else None,
         training_data=TrainingData.of(split),
-        recipe=recipe.model_dump(mode="json"),
+        recipe=_recorded(recipe),
         versions=versions(),
     )
     weights = {name: value.numpy() for name, value in network.state_dict().items()}
     return Draft(info, to_onnx(network, recipe.preprocess.size), weights, fitting_cells(split))
+
+
+def _recorded(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as the bundle keeps it: of a file of weights its name and SHA-256, not where it lay."""
+    kept = recipe.model_dump(mode="json")
+    if recipe.model.weights != "none":
+        path = Path(recipe.model.weights)
+        kept["model"]["weights"] = f"{path.name}, sha256 {sha256_file(path)}"
+    return kept
 
 
 def _undecided() -> OperatingPoint:

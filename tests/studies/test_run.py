@@ -1,0 +1,188 @@
+"""A run, whole: from a split to a bundle whose rows, figures and limits belong together."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+from sklearn.metrics import roc_auc_score
+
+from leukoscope.bundle.read import open_bundle
+from leukoscope.cohort.open import open_cohort
+from leukoscope.cohort.splits import split
+from leukoscope.core.progress import say
+from leukoscope.errors import ConfigError, TrainingError, UsageError
+from leukoscope.evaluation.calibration import fit_temperature
+from leukoscope.evaluation.table import PredictionTable
+from leukoscope.inference.predictor import Predictor
+from leukoscope.studies import folds as folds_module
+from leukoscope.studies import run as run_module
+from leukoscope.studies.run import train
+
+QUICK = ["training.epochs=2", "training.batch_size=8"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LEUKOSCOPE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def cohort(tmp_path_factory):
+    from leukoscope.cohort.synth import synthesize
+
+    out = tmp_path_factory.mktemp("cohort") / "people"
+    return open_cohort(synthesize(out, subjects=14, cells_per_subject=5, unlabelled=3, seed=3))
+
+
+@pytest.fixture(scope="session")
+def holdout(cohort, tmp_path_factory):
+    path = tmp_path_factory.mktemp("split") / "holdout.parquet"
+    split(cohort, protocol="grouped-holdout").write(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def run(holdout, tmp_path_factory):
+    return train("cnn-45px", holdout, tmp_path_factory.mktemp("runs") / "one", settings=QUICK)
+
+
+class TestOneRun:
+    def test_leaves_every_file(self, run):
+        for name in ("config.yaml", "provenance.json", "metrics.jsonl", "curves.svg", "predictions.parquet"):
+            assert (run.path / name).is_file(), name
+        assert (run.path / "checkpoints").is_dir() and (run.path / "model.leuko" / "bundle.json").is_file()
+
+    def test_predicts_every_held_out_cell_with_the_finished_bundle(self, run, holdout):
+        rows = PredictionTable.read(run.predictions).frame
+        expected = pl.read_parquet(holdout).filter(pl.col("split").is_in(["validation", "calibration", "test"]))
+        assert rows["cell_id"].to_list() == expected["cell_id"].to_list()
+        assert rows["bundle_id"].unique().to_list() == [open_bundle(run.bundle).bundle_id]
+
+    def test_figures_of_the_bundle_are_those_of_its_test_rows(self, run):
+        rows = PredictionTable.read(run.predictions).frame.filter(pl.col("split") == "test")
+        expected = roc_auc_score(rows["label"] == "blast", rows["blast_probability"])
+        assert open_bundle(run.bundle).info.metrics["auroc"].estimate == pytest.approx(expected, abs=1e-6)
+
+    def test_calibration_and_threshold_come_from_the_calibration_subjects_alone(self, run):
+        info = open_bundle(run.bundle).info
+        rows = PredictionTable.read(run.predictions).frame.filter(pl.col("split") == "calibration")
+        logits = rows.select("logit_normal", "logit_blast").to_numpy()
+        labels = (rows["label"] == "blast").to_numpy().astype(int)
+        expected = fit_temperature(logits, labels)
+        assert info.calibration.temperature == pytest.approx(expected.temperature, rel=1e-3)
+        point = info.operating_points[0]
+        blasts = rows.filter(pl.col("label") == "blast")["blast_probability"].to_numpy()
+        assert np.mean(blasts >= point.blast_from) >= 0.95
+        assert info.calibration.subjects == point.fitted_on == "calibration subjects"
+
+    def test_names_everybody_who_fitted_anything_and_nobody_else(self, run, holdout):
+        bundle, rows = open_bundle(run.bundle), pl.read_parquet(holdout)
+        fitted = rows.filter(pl.col("split").is_in(["train", "validation", "calibration"]))
+        assert sorted(bundle.subjects["sha256"]) == sorted(fitted["sha256"])
+        tested = set(rows.filter(pl.col("split") == "test")["subject_id"])
+        assert not tested & set(bundle.subjects["subject_id"])
+
+    def test_torch_and_onnx_give_the_same_rows(self, run, holdout):
+        cohort = open_cohort(holdout).part("test")
+        tables = [Predictor(run.bundle, backend=name).predict(cohort).frame for name in ("onnxruntime", "torch")]
+        first, second = (table["blast_probability"].to_numpy() for table in tables)
+        np.testing.assert_allclose(first, second, atol=1e-4)
+
+    def test_says_synthetic(self, run):
+        assert open_bundle(run.bundle).info.training_data.synthetic
+        assert PredictionTable.read(run.predictions).is_synthetic
+
+    def test_config_and_provenance_can_be_read_again(self, run):
+        config = yaml.safe_load((run.path / "config.yaml").read_text())
+        assert config["recipe"]["training"]["epochs"] == 2 and config["data"]["protocol"] == "grouped-holdout"
+        assert "torch" in json.loads((run.path / "provenance.json").read_text())["versions"]
+
+
+class TestRefusals:
+    def test_a_run_is_not_written_over(self, run, holdout):
+        with pytest.raises(UsageError, match="holds a run already"):
+            train("cnn-45px", holdout, run.path, settings=QUICK)
+
+    def test_resume_with_other_settings_is_refused(self, run, holdout):
+        with pytest.raises(TrainingError, match="another recipe"):
+            train("cnn-45px", holdout, run.path, settings=["training.epochs=3"], resume=True)
+
+    def test_a_folder_of_something_else_is_left_alone(self, holdout, tmp_path):
+        (tmp_path / "thesis.txt").write_text("mine")
+        with pytest.raises(UsageError, match="not empty"):
+            train("cnn-45px", holdout, tmp_path, settings=QUICK)
+
+    def test_an_unknown_setting_starts_nothing(self, holdout, tmp_path):
+        with pytest.raises(ConfigError):
+            train("cnn-45px", holdout, tmp_path / "run", settings=["training.epoch=3"])
+        assert not (tmp_path / "run").exists()
+
+    def test_a_graph_that_is_not_the_network_is_not_believed(self, holdout, tmp_path, monkeypatch):
+        from leukoscope.models.create import create_model
+        from leukoscope.studies import judge
+
+        other = create_model("cnn-45px")
+        monkeypatch.setattr(judge, "to_onnx", lambda _, size, export=judge.to_onnx: export(other, size))
+        with pytest.raises(TrainingError, match="differ by"):
+            train("cnn-45px", holdout, tmp_path / "run", settings=[*QUICK, "training.learning_rate=0.01"])
+
+
+class TestFolds:
+    @pytest.fixture(scope="class")
+    def folds(self, cohort, tmp_path_factory):
+        path = tmp_path_factory.mktemp("split") / "folds.parquet"
+        split(cohort, protocol="grouped-kfold", folds=3).write(path)
+        out = tmp_path_factory.mktemp("runs") / "folds"
+        return path, train("cnn-45px", path, out, fold="all", settings=QUICK)
+
+    def test_every_cell_is_tested_once_by_a_model_that_never_saw_its_subject(self, folds):
+        path, run = folds
+        rows, labelled = PredictionTable.read(run.predictions).frame, pl.read_parquet(path).drop_nulls("label")
+        assert sorted(rows["cell_id"]) == sorted(labelled["cell_id"])
+        for fold in range(3):
+            fitted = set(open_bundle(run.path / "folds" / str(fold) / "model.leuko").subjects["subject_id"])
+            assert not fitted & set(rows.filter(pl.col("fold") == fold)["subject_id"])
+
+    def test_a_fold_is_calibrated_on_the_other_folds(self, folds):
+        _, run = folds
+        rows = PredictionTable.read(run.predictions).frame
+        others, here = rows.filter(pl.col("fold") != 1), rows.filter(pl.col("fold") == 1)
+        fitted = fit_temperature(
+            others.select("logit_normal", "logit_blast").to_numpy(), (others["label"] == "blast").to_numpy().astype(int)
+        )
+        expected = fitted.apply(here.select("logit_normal", "logit_blast").to_numpy())[:, 1]
+        np.testing.assert_allclose(here["blast_probability"], expected, atol=1e-5)
+
+    def test_the_shipped_model_knows_everybody_and_carries_the_figures_of_the_pool(self, folds):
+        path, run = folds
+        info, rows = open_bundle(run.bundle).info, PredictionTable.read(run.predictions).frame
+        expected = roc_auc_score(rows["label"] == "blast", rows["blast_probability"])
+        assert info.metrics["auroc"].estimate == pytest.approx(expected, abs=1e-6)
+        everybody = set(pl.read_parquet(path).drop_nulls("label")["subject_id"])
+        assert set(open_bundle(run.bundle).subjects["subject_id"]) == everybody
+
+    def test_a_finished_fold_is_not_trained_again(self, folds, monkeypatch):
+        path, run = folds
+        monkeypatch.setattr(run_module, "fit", lambda *_, **__: pytest.fail("trained again"))
+        again = train("cnn-45px", path, run.path, fold="all", settings=QUICK, resume=True)
+        assert again.best_epoch == run.best_epoch
+        assert folds_module.FOLD_DONE == "fold.json" and (run.path / "folds" / "0" / "fold.json").is_file()
+
+    def test_a_split_of_folds_needs_to_know_which(self, folds, tmp_path):
+        with pytest.raises(UsageError, match="3 folds") as caught:
+            train("cnn-45px", folds[0], tmp_path / "run", settings=QUICK)
+        assert "--fold all" in caught.value.hint
+
+
+@pytest.mark.real
+def test_real_cells_go_the_whole_way(real_data, tmp_path):
+    run = train("cnn-45px", real_data, tmp_path / "run", settings=["training.epochs=2"])
+    rows = PredictionTable.read(run.predictions).frame
+    assert rows["error"].null_count() == len(rows)
+    assert rows["blast_probability"].null_count() == 0
+    assert open_bundle(run.bundle).info.training_data.citation
+    say(f"real cells: AUROC {run.metrics['auroc'].estimate}")
