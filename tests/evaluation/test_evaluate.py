@@ -210,3 +210,23 @@ def test_the_report_is_typed_rows_and_json_reads_back(make_table):
     again = Report.model_validate({**json.loads(text), "table": table})
     assert again.metrics == report.metrics
     assert again.to_json() == report.to_json()
+
+
+def test_a_csv_takes_its_classes_from_the_bundle(make_table, tmp_path):
+    renamed = make_table().frame.with_columns(
+        label=pl.col("label").replace({"blast": "pre-B", "normal": "benign"})
+    )
+    path = tmp_path / "cells.csv"
+    renamed.write_csv(path)
+    info = {"classes": ("benign", "pre-B"), "positive_classes": ("pre-B",)}
+    report = evaluate(path, bundle_info=info, draws=0)
+    assert report.metrics["auroc"] == evaluate(make_table(), draws=0).metrics["auroc"]
+    with pytest.raises(TableError, match="benign"):
+        evaluate(path)
+
+
+def test_the_cells_of_a_synthetic_cohort_stamp_a_table_that_does_not_know(make_table, tiny_cohort):
+    from leukoscope.cohort.open import open_cohort
+
+    report = evaluate(make_table(), data=open_cohort(tiny_cohort), draws=0)
+    assert report.stamps == ["SYNTHETIC"]

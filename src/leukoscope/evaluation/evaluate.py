@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,7 @@ def evaluate(
     _check_arguments(threshold, draws)
     table = table if isinstance(table, PredictionTable) else PredictionTable.read(table)
     info = plain(bundle_info)
+    table = _knowing_classes(table, info, data)
     judged, num_other_roles = _test_rows(table)
     _check_unique(judged.judged["cell_id"])
     cells = Cells(judged.y, _subject_ids(judged), draws, seed)
@@ -75,7 +77,7 @@ def evaluate(
     rows = subject_rows(judged.judged, judged.y, judged.p, threshold=threshold)
     return Report(
         research_use_only=RESEARCH_USE_ONLY,
-        stamps=_stamps(table, info, cells, leak),
+        stamps=_stamps(_origins(table, info, train, data), cells, leak),
         notes=_notes(judged, cells, num_other_roles, made_by),
         class_names=list(table.classes),
         positive_classes=list(table.positive_classes),
@@ -117,6 +119,22 @@ def _check_arguments(threshold: float, draws: int) -> None:
         raise UsageError(f"expected a threshold in 0..1. Received: {threshold}")
     if draws < 0:
         raise UsageError(f"expected 0 draws or more. Received: {draws}")
+
+
+def _knowing_classes(
+    table: PredictionTable, info: Mapping[str, Any], data: Manifest | None
+) -> PredictionTable:
+    """The table with the classes of the bundle or the manifest, where it names none (CSV cannot)."""
+    source = info if info.get("positive_classes") else data
+    if source is None or "positive_classes" in table.metadata:
+        return table
+    classes, positive = (
+        (source.classes, source.positive_classes)
+        if isinstance(source, Manifest)
+        else (source["classes"], source["positive_classes"])
+    )
+    known = {"classes": json.dumps(list(classes)), "positive_classes": json.dumps(list(positive))}
+    return PredictionTable(table.frame, known | table.metadata)
 
 
 def _test_rows(table: PredictionTable) -> tuple[PredictionTable, int]:
@@ -170,9 +188,19 @@ def _leak(
     return check_leak(table.judged, train, salt=salt)
 
 
-def _stamps(table: PredictionTable, info: Mapping[str, Any], cells: Cells, leak: Leak | str) -> list[str]:
-    trained = info.get("training_data") or {}
-    said = [name.upper() for name in STAMPS if table.metadata.get(name) == "true" or trained.get(name)]
+def _origins(
+    table: PredictionTable,
+    info: Mapping[str, Any],
+    train: Manifest | pl.DataFrame | None,
+    data: Manifest | None,
+) -> list[Mapping[str, Any]]:
+    """What each source says of itself; a mark on one of them is a mark on the report."""
+    manifests = [source.metadata for source in (train, data) if isinstance(source, Manifest)]
+    return [table.metadata, info.get("training_data") or {}, *manifests]
+
+
+def _stamps(origins: list[Mapping[str, Any]], cells: Cells, leak: Leak | str) -> list[str]:
+    said = [name.upper() for name in STAMPS if any(one.get(name) in (True, "true") for one in origins)]
     if isinstance(leak, Leak) and leak.found:
         said.append("LEAK FOUND")
     return said + (["SUBJECTS UNKNOWN"] if len(cells.y) and cells.subject_ids is None else [])
@@ -190,8 +218,8 @@ def _notes(table: PredictionTable, cells: Cells, num_other_roles: int, made_by: 
         (mixed, f"Subjects with cells of both kinds, resampled by themselves: {', '.join(mixed[:10])}."),
         (
             made_by.is_another,
-            f"The rows were written by bundle {', '.join(made_by.bundle_ids)}, not by {made_by.asked}, so "
-            "overlap with the training of the latter was not checked.",
+            f"The rows were written by bundle {', '.join(made_by.bundle_ids)}, not by {made_by.asked}: "
+            "overlap with its training was not checked, and its operating points are not made for them.",
         ),
     ]
     return [text for holds, text in notes if holds]

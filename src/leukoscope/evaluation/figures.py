@@ -17,7 +17,10 @@ BLAST, NORMAL, MODEL, RULER = "#d55e00", "#0072b2", "#6a3d9a", "#8c8c8c"
 """From the palette of Okabe and Ito, which the colour-blind can tell apart, with the purple of a stain."""
 
 INK, LINE = "#1f2430", "#d4d7dd"
-SIDE = 4.2
+SIDE, WIDE = 4.2, 2.06
+LEFT, RIGHT, LOW, HIGH = 0.62, 0.12, 0.52, 0.1
+"""Side of a figure and its margins, inches."""
+
 NAMED_SUBJECTS = 5
 STYLE = {
     "font.family": "sans-serif",
@@ -59,9 +62,11 @@ def _svg(name: str, drawing: Callable[[Axes, Report], None], report: Report) -> 
     from matplotlib.figure import Figure
 
     with mpl.rc_context(STYLE | {"svg.hashsalt": name}):
-        wide = name == "subjects"
-        figure = Figure(figsize=(2.06 * SIDE if wide else SIDE, SIDE), layout="constrained")
-        drawing(figure.add_subplot(), report)
+        width = WIDE * SIDE if name == "subjects" else SIDE
+        figure = Figure(figsize=(width, SIDE))
+        # Fixed margins: a layout engine draws every figure twice to find the same ones.
+        left, right = LEFT / width, RIGHT / width
+        drawing(figure.add_axes((left, LOW / SIDE, 1 - left - right, 1 - (LOW + HIGH) / SIDE)), report)
         text = io.StringIO()
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return text.getvalue()
