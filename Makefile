@@ -1,0 +1,60 @@
+# Leukoscope: a person needs Python 3.11 or newer, git and make; everything else goes into .venv.
+#
+#   make demo                  the whole way once, on synthetic cells
+#   make demo DATA=FOLDER      the same on cells of yours
+#   make test                  format, lint, types, import contracts, tests: what must hold before a change lands
+#   make test-all              the same with the slow tests
+#   make format                put code into the project's format
+#   make setup                 only .venv
+#   make lock                  pin the newest versions that pyproject.toml allows
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+TESTS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all check format lock
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+setup: $(READY)
+
+# The package itself is installed last and without isolation, so that its build tool comes from the lock, too.
+$(READY): requirements.lock bootstrap.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "error: expected Python 3.11 or newer, '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || true)"; \
+	  echo "hint: install one and name it: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; } >&2
+	@echo "making $(VENV): about 3 GB to download on Linux the first time, mostly PyTorch"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r bootstrap.lock
+	$(BIN)/python -m uv pip install --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/python -m uv pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+demo: $(READY)
+	$(BIN)/leukoscope demo $(if $(DATA),--data "$(DATA)")
+
+test: check
+	$(BIN)/python -m pytest -q $(TESTS)
+
+test-all: check
+	$(BIN)/python -m pytest -q -m "" $(TESTS)
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: $(READY)
+	$(BIN)/python -m uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-find-links \
+	  --no-emit-index-url --extra train --extra dev pyproject.toml -o requirements.lock
+	echo uv | $(BIN)/python -m uv pip compile --quiet --upgrade --universal --generate-hashes \
+	  --no-emit-find-links --no-emit-index-url --no-header --no-annotate - -o bootstrap.lock
