@@ -176,7 +176,7 @@ def _ship(
     reference = next(limit for limit in limits if limit is not None)
     some = some_of(known)
     made.knowing(
-        choose_references(read_cells(path, prepared, some).embedding, prepared.data.groups[some]),
+        choose_references(read_cells(path, prepared, some, views=1).embedding, prepared.data.groups[some]),
         calibration=calibration,
         operating_points=(point,),
         novelty=reference.model_copy(

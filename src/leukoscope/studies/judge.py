@@ -95,15 +95,23 @@ def probability(
     return blast_probability(calibration.apply(logits), manifest.classes, manifest.positive_classes)
 
 
-def read_cells(bundle_path: Path, prepared: Prepared, positions: Index) -> Readings:
-    """Run a bundle's graph, with its views, on cells of the cache; ``positions`` ascending."""
+def read_cells(bundle_path: Path, prepared: Prepared, positions: Index, *, views: int = 0) -> Readings:
+    """Run a bundle's graph on cells of the cache.
+
+    Args:
+        bundle_path: the bundle.
+        prepared: the cells.
+        positions: which of them, ascending.
+        views: 1 or 8; 0 takes what the bundle says. For embeddings alone one view is enough.
+    """
     bundle = open_bundle(bundle_path)
     backend = make_backend(bundle, "onnxruntime")
     logits, embeddings = [], []
     with progress("reading cells", len(positions)) as bar:
         for start in range(0, len(positions), BATCH):
             part = positions[start : start + BATCH]
-            outputs = run_views(backend, np.ascontiguousarray(prepared.data.cells[part]), bundle.info.views)
+            cells = np.ascontiguousarray(prepared.data.cells[part])
+            outputs = run_views(backend, cells, views or bundle.info.views)
             logits.append(outputs.logits)
             embeddings.append(outputs.embedding)
             bar.advance(len(part))

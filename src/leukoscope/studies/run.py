@@ -37,6 +37,9 @@ from leukoscope.training.curves import draw_curves
 from leukoscope.training.fit import Fit, Hardware, fit
 
 CONFIG, PREDICTIONS, MODEL = "config.yaml", "predictions.parquet", "model.leuko"
+WORDS = {"title", "source", "published", "choices"}
+"""What a recipe says in words; it decides nothing, so a run can go on after it was corrected."""
+
 JUDGED_ROLES = ("validation", "calibration", "test")
 
 
@@ -107,7 +110,7 @@ def train(
 def _claim(out: Path, recipe: Recipe, split: Manifest, fold: object, resume: bool) -> None:
     """Make ``out`` this run's folder, or make sure that it is."""
     config = {
-        "recipe": recipe.model_dump(mode="json"),
+        "recipe": recipe.model_dump(mode="json", exclude=WORDS),
         "data": {
             "fingerprint": split.fingerprint(),
             "protocol": split.metadata.get("protocol", ""),
@@ -165,7 +168,7 @@ def write_model(recipe: Recipe, split: Manifest, prepared: Prepared, fitted: Fit
     check_agreement(fitted.network, path, prepared, test if len(test) else known, limits.calibration)
     references, limit = novelty(
         prepared,
-        read_cells(path, prepared, some_of(prepared.positions("train"))),
+        read_cells(path, prepared, some_of(prepared.positions("train")), views=1),
         held,
         fitted_on=f"{held_out} subjects",
     )
