@@ -8,6 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says how busy the machine is, not whether the law holds.
+settings.register_profile("leukoscope", deadline=None)
+settings.load_profile("leukoscope")
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leukoscope.bundle import read
@@ -346,6 +346,7 @@ def test_a_private_bundle_names_nobody(make_bundle, tmp_path):
 subjects = st.lists(st.sampled_from(["1", "2", "H1", "H2", "H10"]), max_size=6)
 
 
+@settings(max_examples=25)
 @given(known=subjects, asked=subjects)
 def test_the_overlap_is_the_intersection_with_or_without_hashes(tmp_path_factory, tiny_bundle, known, asked):
     folder = tmp_path_factory.mktemp("overlap")

@@ -129,7 +129,7 @@ def test_arrays_paths_bytes_folders_zips_and_manifests_give_the_same_rows(predic
     same(predictor.predict(with_pillow).frame, expected[:3])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_company_order_and_batch_size_change_nothing(tiny_bundle, predictor, images, data):
     order = data.draw(st.lists(st.integers(0, len(images) - 1), min_size=1, max_size=15))

@@ -89,17 +89,15 @@ def peak_megabytes(bundle: Path, folder: Path, out: Path, num: int) -> float:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak from /proc")
-@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
-def test_memory_does_not_grow_with_the_number_of_cells(make_bundle, tmp_path, name):
+def test_memory_does_not_grow_with_the_number_of_cells(make_bundle, tmp_path):
     import polars as pl
 
     files = small_cells(tmp_path / "cells")
     bundle = make_bundle(tmp_path / "m.leuko")
     few = many_links(tmp_path / "few", files, 2_000)
     many = many_links(tmp_path / "many", files, 100_000)
-    small = peak_megabytes(bundle, few, tmp_path / f"few_{name}", 2_000)
-    large = peak_megabytes(bundle, many, tmp_path / f"many_{name}", 100_000)
+    small = peak_megabytes(bundle, few, tmp_path / "few.parquet", 2_000)
+    large = peak_megabytes(bundle, many, tmp_path / "many.parquet", 100_000)
     assert large - small < 60, f"{small:.0f} MB for 2,000 cells, {large:.0f} MB for 100,000"
-    if name.endswith("parquet"):
-        ids = pl.read_parquet(tmp_path / f"many_{name}", columns=["cell_id"])["cell_id"]
-        assert ids.to_list() == [f"{place}.bmp" for place in range(100_000)]
+    ids = pl.read_parquet(tmp_path / "many.parquet", columns=["cell_id"])["cell_id"]
+    assert ids.to_list() == [f"{place}.bmp" for place in range(100_000)]
