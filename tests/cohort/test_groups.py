@@ -2,7 +2,7 @@
 
 import numpy as np
 import polars as pl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
@@ -13,6 +13,7 @@ NODES = 12
 LINKS = st.lists(st.tuples(st.integers(0, NODES - 1), st.integers(0, NODES - 1)), max_size=30)
 
 
+@settings(max_examples=50, deadline=None)
 @given(LINKS)
 def test_joined_is_connected_components(links):
     sets = joined([*links, *((node, node) for node in range(NODES))])
@@ -55,6 +56,7 @@ ROW = st.tuples(
 )
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(ROW, max_size=12), st.randoms(use_true_random=False))
 def test_units_cut_no_link_and_do_not_know_the_order(rows, random):
     frame = pl.DataFrame(

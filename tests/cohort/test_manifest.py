@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leukoscope.cohort.manifest import COLUMNS, SCHEMA_VERSION, Manifest
@@ -58,6 +58,7 @@ def test_parts_of_a_split(manifest):
         manifest.part("test")
 
 
+@settings(max_examples=6, deadline=None)
 @given(st.permutations(range(3)))
 def test_fingerprint_does_not_know_the_order(order):
     frame = pl.DataFrame(

@@ -72,19 +72,21 @@ def split_units(frame: pl.DataFrame) -> list[str]:
     A unit is a subject (a cell, where its subject is unknown) with all that it is linked to by a duplicate
     group or by a file of the same bytes. The text does not depend on the order of the rows.
     """
-    owners: list[tuple[str, str]] = []
-    links: list[tuple[tuple[str, str], tuple[str, str]]] = []
-    rows = frame.select("cell_id", "subject_id", "duplicate_group", "sha256").iter_rows()
-    for cell, subject, group, sha256 in rows:
-        owner = ("cell", cell) if subject is None else ("subject", subject)
-        owners.append(owner)
-        links.append((owner, ("group", group) if group is not None else owner))
-        links.append((owner, ("bytes", sha256) if sha256 else owner))
-    sets = joined(links)
-    least: dict[tuple[str, str], tuple[str, str]] = {}
-    for owner in sorted(set(owners)):
+    subject = pl.concat_str(pl.lit("subject "), "subject_id")
+    cells = frame.with_columns(pl.coalesce(subject, pl.concat_str(pl.lit("cell "), "cell_id")).alias("owner"))
+    copies = cells.filter(pl.col("sha256").is_duplicated() & (pl.col("sha256") != ""))
+    links: list[tuple[str, str]] = [
+        *((owner, owner) for owner in cells["owner"].unique()),
+        *cells.drop_nulls("duplicate_group")
+        .select("owner", pl.lit("group ") + pl.col("duplicate_group"))
+        .rows(),
+        *copies.select("owner", pl.lit("bytes ") + pl.col("sha256")).rows(),
+    ]
+    sets = joined(dict.fromkeys(links))
+    least: dict[str, str] = {}
+    for owner in sorted(cells["owner"].unique()):
         least.setdefault(sets[owner], owner)
-    return [":".join(least[sets[owner]]) for owner in owners]
+    return [least[sets[owner]] for owner in cells["owner"]]
 
 
 def _group_name(things: list[tuple[str, str]]) -> str | None:
