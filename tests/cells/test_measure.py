@@ -37,7 +37,7 @@ def test_box_and_area_are_counted(mask: np.ndarray, channel: int):
     assert (body is not None) == mask.any()
     if body is not None:
         assert (*body.box, body.area) == counted(image)
-        assert np.array_equal(body.black == 0, body.pixels.any(axis=2))
+        assert np.array_equal(body.solid > 0, body.pixels.any(axis=2))
 
 
 @settings(deadline=None)

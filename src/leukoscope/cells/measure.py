@@ -66,16 +66,21 @@ class Body(NamedTuple):
     Attributes:
         box: ``x, y, width, height`` in the image.
         pixels: a copy of the image in that box: OpenCV is twice as fast on it as on a view.
-        black: uint8 mask of the box, 255 where a pixel is black.
+        solid: uint8 mask of the box, 0 where a pixel is black.
         area: pixels in the box that are not black.
         noisy: whether values up to :data:`NOISE` counted as black.
     """
 
     box: tuple[int, int, int, int]
     pixels: np.ndarray
-    black: np.ndarray
+    solid: np.ndarray
     area: int
     noisy: bool
+
+    @property
+    def black(self) -> np.ndarray:
+        """uint8 mask of the box, 255 where a pixel is black."""
+        return cv2.compare(self.solid, 0, cv2.CMP_EQ)  # type: ignore[no-any-return]
 
 
 def measure(image: np.ndarray) -> Measures:
@@ -113,8 +118,8 @@ def find_body(image: np.ndarray) -> Body | None:
     first, last = x // 3, (x + width - 1) // 3  # the rectangle counts samples, three to a pixel
     box = (first, y, last - first + 1, height)
     pixels = _cut(image, box)
-    black = _black(pixels, 0)
-    body = Body(box, pixels, black, black.size - cv2.countNonZero(black), noisy=False)
+    solid = _solid(pixels, 0)
+    body = Body(box, pixels, solid, cv2.countNonZero(solid), noisy=False)
     return _without_noise(body) if _is_noisy(body) else body
 
 
@@ -133,8 +138,10 @@ def _cut(image: np.ndarray, box: Sequence[int]) -> np.ndarray:
     return np.ascontiguousarray(image[y : y + height, x : x + width])
 
 
-def _black(pixels: np.ndarray, level: int) -> np.ndarray:
-    return cv2.inRange(pixels, (0, 0, 0), (level, level, level))  # type: ignore[no-any-return]
+def _solid(pixels: np.ndarray, level: int) -> np.ndarray:
+    """Not 0 where a channel is above ``level``; faster than comparing pixels."""
+    samples = cv2.threshold(pixels, level, 255, cv2.THRESH_BINARY)[1]
+    return cv2.cvtColor(samples, cv2.COLOR_RGB2GRAY)  # type: ignore[no-any-return]
 
 
 def _is_noisy(body: Body) -> bool:
@@ -143,18 +150,18 @@ def _is_noisy(body: Body) -> bool:
 
 
 def _faint_share(body: Body, step: int) -> float:
-    faint = _black(body.pixels[::step], NOISE)
-    return step * (cv2.countNonZero(faint) - cv2.countNonZero(body.black[::step])) / body.area
+    clear = cv2.countNonZero(_solid(body.pixels[::step], NOISE))
+    return step * (cv2.countNonZero(body.solid[::step]) - clear) / body.area
 
 
 def _without_noise(body: Body) -> Body | None:
-    black = _black(body.pixels, NOISE)
-    area = black.size - cv2.countNonZero(black)
+    solid = _solid(body.pixels, NOISE)
+    area = cv2.countNonZero(solid)
     if not area:
         return None
-    inner = cv2.boundingRect(cv2.bitwise_not(black))
+    inner = cv2.boundingRect(solid)
     box = (body.box[0] + inner[0], body.box[1] + inner[1], inner[2], inner[3])
-    return Body(box, _cut(body.pixels, inner), _cut(black, inner), area, noisy=True)
+    return Body(box, _cut(body.pixels, inner), _cut(solid, inner), area, noisy=True)
 
 
 def is_segmented(image: np.ndarray, body: Body) -> bool:
@@ -162,7 +169,7 @@ def is_segmented(image: np.ndarray, body: Body) -> bool:
     height, width = image.shape[:2]
     corners = image[:: max(height - 1, 1), :: max(width - 1, 1)].reshape(-1, 3)
     num_bright = sum(max(corner) > NOISE for corner in corners.tolist())
-    return num_bright <= 1 and body.area < _FILLED_SHARE * body.black.size
+    return num_bright <= 1 and body.area < _FILLED_SHARE * body.solid.size
 
 
 def measure_body(image: np.ndarray, body: Body | None) -> Measures:
@@ -179,8 +186,8 @@ def measure_body(image: np.ndarray, body: Body | None) -> Measures:
 
 def _mean_colour(body: Body) -> tuple[float, ...]:
     if body.noisy:
-        return tuple(cv2.mean(body.pixels, mask=cv2.bitwise_not(body.black))[:3])
-    scale = body.black.size / body.area  # black adds nothing to a sum: no mask is needed, which is faster
+        return tuple(cv2.mean(body.pixels, mask=body.solid)[:3])
+    scale = body.solid.size / body.area  # black adds nothing to a sum: no mask is needed, which is faster
     return tuple(value * scale for value in cv2.mean(body.pixels)[:3])
 
 

@@ -48,7 +48,7 @@ class QualityLimits(Config):
         max_straight_share: of a side of the cell's box that the cell lies flat against.
         min_other_radius: of the second body's largest inscribed circle, as a share of the first one's.
         max_saturated_share: of the cell's pixels with a channel of 250 and more.
-        min_sharpness: deviation of the Laplacian of green at half size inside the cell, over the mean green.
+        min_sharpness: deviation of the Laplacian of green at half size inside the cell, over its brightness.
     """
 
     field: int = 384
@@ -62,7 +62,7 @@ class QualityLimits(Config):
     max_straight_share: float = 0.35
     min_other_radius: float = 0.5
     max_saturated_share: float = 0.01
-    min_sharpness: float = 0.05
+    min_sharpness: float = 0.031
 
 
 class Quality(NamedTuple):
@@ -112,7 +112,7 @@ def _flags(image: np.ndarray, body: Body | None, measures: Measures, limits: Qua
             yield "border"
         if _is_saturated(body, limits):
             yield "saturated"
-        yield from _shape_flags(body, limits)
+        yield from _shape_flags(body, measures, limits)
 
 
 def _is_plain(image: np.ndarray) -> bool:
@@ -143,41 +143,45 @@ def _is_cut(image: np.ndarray, body: Body, limits: QualityLimits) -> bool:
     x, y, width, height = body.box
     if x == 0 or y == 0 or x + width == image.shape[1] or y + height == image.shape[0]:
         return True
-    lines = (body.black[0], body.black[-1], body.black[:, 0], body.black[:, -1])
-    share = limits.max_straight_share
+    share = 1 - limits.max_straight_share
+    lines = (body.solid[0], body.solid[-1], body.solid[:, 0], body.solid[:, -1])
     # bytes count ten times faster than arrays of this length
-    return any(line.tobytes().count(0) > share * line.size for line in lines)
+    return any(line.tobytes().count(0) < share * line.size for line in lines)
 
 
 def _is_saturated(body: Body, limits: QualityLimits) -> bool:
-    rows = np.ascontiguousarray(body.pixels[::4])
+    rows = np.ascontiguousarray(body.pixels[::_STEP])
     if rows.max() < _SATURATED:  # nearly always
         return False
     num_saturated = int(np.count_nonzero(rows.max(axis=2) >= _SATURATED))
-    return num_saturated > limits.max_saturated_share * body.area / 4
+    return num_saturated > limits.max_saturated_share * body.area / _STEP
 
 
-def _shape_flags(body: Body, limits: QualityLimits) -> Iterator[str]:
-    depth = _depth(body.black)
+def _shape_flags(body: Body, measures: Measures, limits: QualityLimits) -> Iterator[str]:
+    depth = _depth(body.solid)
     _, radius, _, (column, row) = cv2.minMaxLoc(depth)
-    if _has_other_body(depth, radius, limits.min_other_radius):
+    if _has_other_body(depth, radius, body.area, limits.min_other_radius):
         yield "several"
-    x, y = (_STEP * place - _STEP // 2 for place in (column, row))
-    # the largest square in the largest inscribed circle, three steps (12 pixels) off the outline
-    reach = _STEP * int((radius - 3) / math.sqrt(2))
-    if reach >= 16 and _sharpness(body.pixels, x, y, reach) < limits.min_sharpness:
-        yield "blurred"
+    # a square in the largest inscribed circle, three steps (12 pixels) off the outline
+    reach = _STEP * min(int((radius - 3) / math.sqrt(2)), 10)
+    if reach >= 16 and measures.brightness is not None:
+        detail = _detail(body.pixels, _STEP * column + _STEP // 2, _STEP * row + _STEP // 2, reach)
+        if detail < limits.min_sharpness * measures.brightness:
+            yield "blurred"
 
 
-def _depth(black: np.ndarray) -> np.ndarray:
-    """Distance to the nearest black on a grid of every fourth pixel, in steps of it; the frame is black."""
-    few = np.ascontiguousarray(black[_STEP // 2 :: _STEP, _STEP // 2 :: _STEP])
-    framed = cv2.copyMakeBorder(few, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=255)
-    return cv2.distanceTransform(cv2.bitwise_not(framed), cv2.DIST_L2, 3)  # type: ignore[no-any-return]
+def _depth(solid: np.ndarray) -> np.ndarray:
+    """Distance to the nearest black on a grid of every fourth pixel, in steps of it; around it all is black."""
+    grid = np.ascontiguousarray(solid[_STEP // 2 :: _STEP, _STEP // 2 :: _STEP])
+    grid[:: max(len(grid) - 1, 1)] = 0
+    grid[:, :: max(grid.shape[1] - 1, 1)] = 0
+    return cv2.distanceTransform(grid, cv2.DIST_L2, 3)  # type: ignore[no-any-return]
 
 
-def _has_other_body(depth: np.ndarray, radius: float, min_other_radius: float) -> bool:
+def _has_other_body(depth: np.ndarray, radius: float, area: int, min_other_radius: float) -> bool:
     """Whether a second body, free or joined by a neck, holds a circle of that share of the largest one."""
+    if area < math.pi * (_STEP * radius) ** 2 * (1 + min_other_radius**2):  # no room for both circles
+        return False
     cores = cv2.compare(depth, 0.4 * radius, cv2.CMP_GT)
     num_cores, labels = cv2.connectedComponents(cores, connectivity=8)
     if num_cores <= 2:  # the background and one
@@ -186,10 +190,8 @@ def _has_other_body(depth: np.ndarray, radius: float, min_other_radius: float) -
     return radii[-2] >= min_other_radius * radius
 
 
-def _sharpness(pixels: np.ndarray, x: int, y: int, reach: int) -> float:
-    """Deviation of the Laplacian of green at half size, over the mean, in a square around ``x, y``."""
+def _detail(pixels: np.ndarray, x: int, y: int, reach: int) -> float:
+    """Deviation of the Laplacian of green at half size, in a square around ``x, y``."""
     patch = pixels[y - reach : y + reach, x - reach : x + reach, 1].astype(np.float32)
     half = cv2.resize(patch, (reach, reach), interpolation=cv2.INTER_AREA)
-    (mean,), _ = cv2.meanStdDev(half)
-    _, (deviation,) = cv2.meanStdDev(cv2.Laplacian(half, cv2.CV_32F)[1:-1, 1:-1])
-    return float(deviation[0] / max(mean[0], 1.0))
+    return float(cv2.meanStdDev(cv2.Laplacian(half, cv2.CV_32F)[1:-1, 1:-1])[1][0, 0])
