@@ -153,7 +153,7 @@ def audit(
     if as_json:
         print_json(report.to_json())
     else:
-        print_audit(report)
+        print("\n".join(report.sentences(limit=MOST_SHOWN)))
     return 0 if report.holds else FAILED
 
 
@@ -303,28 +303,3 @@ def _print_findings(report: CheckReport) -> None:
         print_table(("problem", "file", "detail"), [(one.kind, one.path, one.detail) for one in shown])
     if len(problems) > MOST_SHOWN:
         print(f"and {len(problems) - MOST_SHOWN:,} more; --json lists all")
-
-
-def print_audit(report: Any) -> None:
-    """Print who was found on both sides."""
-    findings = list(report.findings)
-    if not findings:
-        print("nobody is on both sides: no subject, duplicate group, exact copy or near copy")
-        return
-    rows = [
-        (
-            one.kind,
-            one.side_a,
-            one.cell_a,
-            one.subject_a,
-            one.side_b,
-            one.cell_b,
-            one.subject_b,
-            one.similarity,
-        )
-        for one in findings[:MOST_SHOWN]
-    ]
-    head = ("found", "side", "cell", "subject", "side", "cell", "subject", "similarity")
-    print_table(head, rows)
-    if len(findings) > MOST_SHOWN:
-        print(f"and {len(findings) - MOST_SHOWN:,} more; --json lists all")

@@ -28,6 +28,9 @@ of each class: the fewest that an interval is given for."""
 SETTINGS = ("training.epochs=8",)
 """Changes of the recipe for synthetic cells, which are few: two cores fit them in a minute and a half."""
 
+OWN_SETTINGS: tuple[str, ...] = ()
+"""Changes of the recipe for cells of the user's own: none."""
+
 MARKER = "demo.json"
 _MADE = ("cohort", "cohort.parquet", "split.parquet", "run", "report", "unlabelled.csv", MARKER)
 METRICS = ("auroc", "weighted_f1", "sensitivity", "specificity", "ece")
@@ -127,7 +130,7 @@ def _remove(out: Path, keep: tuple[str, ...]) -> None:
 
 def _cohort(data: Path | None, out: Path) -> Manifest:
     """Cells, manifest, split, each checked before it is used."""
-    from leukoscope.cli.data import print_audit, print_check, print_split
+    from leukoscope.cli.data import print_check, print_split
     from leukoscope.cohort.audit import audit
     from leukoscope.cohort.check import check
     from leukoscope.cohort.open import open_cohort
@@ -142,7 +145,7 @@ def _cohort(data: Path | None, out: Path) -> Manifest:
     _step(4, "share the subjects out: data split, data audit")
     made = manifest if manifest.is_split else split(manifest, protocol=default_protocol(manifest))
     print_split(made.write(out / "split.parquet"), made)
-    print_audit(audit(made))
+    print("\n".join(audit(made).sentences(limit=5)))
     return made
 
 
@@ -160,7 +163,7 @@ def _synthetic(out: Path) -> Path:
 def _train(data: Path | None, out: Path) -> tuple[Path, Path]:
     with needing_training():
         from leukoscope.studies.run import train
-    settings = SETTINGS if data is None else ()
+    settings = SETTINGS if data is None else OWN_SETTINGS
     _step(5, f"train {RECIPE} {' '.join(f'--set {setting}' for setting in settings)}")
     run = train(RECIPE, out / "split.parquet", out / "run", settings=settings, resume=True)
     if run.interrupted:

@@ -1,0 +1,47 @@
+"""Runs the program inside the test's process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from leukoscope.cli.main import main
+
+
+class Ran(NamedTuple):
+    """What a command gave back, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """Standard output as the one JSON document that it is."""
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def leukoscope(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """``leukoscope("data", "check", path)`` runs that command."""
+
+    def run(*words: object) -> Ran:
+        capsys.readouterr()
+        code = main([str(word) for word in words])
+        return Ran(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_split(tiny_cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny cohort, split by ``official``. Never write into it."""
+    from leukoscope.cohort.index import index
+    from leukoscope.cohort.splits import split
+
+    path = tmp_path_factory.mktemp("split") / "split.parquet"
+    return split(index(tiny_cohort), protocol="official").write(path)

@@ -1,0 +1,89 @@
+"""``leukoscope evaluate``: of a table, and of a bundle on labelled cells."""
+
+from __future__ import annotations
+
+import json
+
+import polars as pl
+import pytest
+
+from leukoscope.cohort.manifest import Manifest
+
+
+@pytest.fixture
+def table(tmp_path, tiny_split):
+    """What another program might write: nothing but the four columns."""
+    labelled = pl.read_parquet(tiny_split).drop_nulls("label").sort("cell_id")
+    chance = pl.Series("blast_probability", [(7 * place) % 10 / 10 for place in range(labelled.height)])
+    path = tmp_path / "theirs.csv"
+    labelled.select("cell_id", "subject_id", "label", chance).write_csv(path)
+    return path
+
+
+def test_a_table_of_another_program(leukoscope, tmp_path, table):
+    ran = leukoscope("evaluate", table, "-o", tmp_path / "report", "--threshold", 0.3, "--json")
+    assert ran.code == 0
+    written = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert ran.document == written
+    assert written["metrics"]["sensitivity"]["threshold"] == 0.3
+    assert written["leak"] == "overlap with training not checked"
+    assert (tmp_path / "report" / "report.html").stat().st_size > 10_000
+    assert (tmp_path / "report" / "predictions.parquet").is_file()
+    assert list((tmp_path / "report" / "figures").glob("*.svg"))
+
+
+def test_the_size_of_the_cells_comes_from_data(leukoscope, table, tiny_split):
+    assert leukoscope("evaluate", table, "--json").document["baselines"]["size"] is None
+    beside = leukoscope("evaluate", table, "--data", tiny_split, "--json").document["baselines"]
+    assert beside["size"] is not None or beside["size_reason"]
+
+
+def test_overlap_with_training_is_found(leukoscope, table, tiny_split):
+    ran = leukoscope("evaluate", table, "--train", tiny_split, "--json")
+    fitting = Manifest.read(tiny_split).frame.filter(
+        pl.col("split").is_in(["train", "validation", "calibration"])
+    )
+    assert ran.document["leak"]["found"] is True
+    assert ran.document["leak"]["num_subjects"] == fitting["subject_id"].n_unique()
+    assert "LEAK FOUND" in ran.document["stamps"]
+
+
+def test_a_bundle_is_judged_on_the_part_asked_for(leukoscope, tmp_path, tiny_bundle, tiny_split):
+    parts = pl.read_parquet(tiny_split)["split"].value_counts().rows()
+    counts = dict(parts)
+    test = leukoscope("evaluate", tiny_bundle, "--data", tiny_split, "-o", tmp_path / "report", "--json")
+    assert test.code == 0
+    assert test.document["num_cells"] == counts["test"]
+    train = leukoscope("evaluate", tiny_bundle, "--data", tiny_split, "--split", "train", "--json")
+    assert train.document["num_cells"] == counts["train"]
+    shown = leukoscope("evaluate", tiny_bundle, "--data", tiny_split)
+    assert "[SYNTHETIC]" in shown.out
+    assert "size alone" in shown.out
+    assert "sensitivity-0.95" in shown.out
+
+
+def test_a_bundle_on_cells_without_a_split(leukoscope, tiny_bundle, tiny_cohort):
+    ran = leukoscope("evaluate", tiny_bundle, "--data", tiny_cohort, "--json")
+    assert ran.code == 0
+    assert ran.document["num_cells"] == 48
+    asked = leukoscope("evaluate", tiny_bundle, "--data", tiny_cohort, "--split", "test")
+    assert asked.code == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["{table}", "--bundle", "{bundle}", "--train", "{split}"],
+        ["{table}", "--split", "test"],
+        ["{bundle}"],
+        ["{bundle}", "--data", "{split}", "--train", "{split}"],
+        ["{bundle}", "--data", "{split}", "--split", "unlabelled"],
+        ["{table}", "--threshold", "1.5"],
+    ],
+    ids=" ".join,
+)
+def test_options_that_do_not_fit_together(leukoscope, options, table, tiny_bundle, tiny_split):
+    places = {"table": table, "bundle": tiny_bundle, "split": tiny_split}
+    ran = leukoscope("evaluate", *(word.format(**places) for word in options))
+    assert ran.code == 2
+    assert not ran.out
