@@ -156,6 +156,14 @@ def test_without_validation_the_last_epoch_is_kept(tmp_path):
     assert done.best_epoch == 2 and len(done.history) == 2
 
 
+@pytest.mark.parametrize("options", [{}, {"stop_after": 2}])
+def test_a_finished_fit_is_not_trained_further(tmp_path, monkeypatch, options):
+    done = run(averaged(), tmp_path, **options)
+    monkeypatch.setattr(Keeper, "on_train_batch_end", lambda *_: pytest.fail("trained further"))
+    again = run(averaged(), tmp_path, resume=True, **options)
+    assert equal_weights(done.network, again.network) and again.history == done.history
+
+
 def test_one_class_cannot_be_trained_on(tmp_path):
     with pytest.raises(TrainingError, match="at least two classes"):
         fit(small(), two_kinds(16, 45), train=np.arange(0, 16, 2), validation=np.arange(0), folder=tmp_path)

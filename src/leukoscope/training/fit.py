@@ -7,7 +7,7 @@ import math
 import signal
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,12 +97,12 @@ def fit(
     epochs = stop_after or recipe.training.epochs
     with progress(f"training {recipe.name}", epochs * len(cells.draw)) as bar, _quiet():
         keeper = Keeper(folder, recipe.training, data.positive, bar, stop_after=stop_after)
-        trainer = _trainer(recipe, hardware, keeper)
-        with _stop_on_interrupt(keeper):
-            try:
-                trainer.fit(module, cells, ckpt_path=checkpoint if resume and checkpoint.is_file() else None)
-            except InterruptedFit:
-                pass
+        start = checkpoint if resume and checkpoint.is_file() else None
+        if start is not None:
+            keeper.load_state_dict(torch.load(start, weights_only=True)["callbacks"][keeper.state_key])
+        if not keeper.finished:
+            with _stop_on_interrupt(keeper), suppress(InterruptedFit):
+                _trainer(recipe, hardware, keeper).fit(module, cells, ckpt_path=start)
     if keeper.best_epoch < 0:
         raise TrainingError("interrupted before the first epoch was done", hint="start again with --resume")
     if not all(math.isfinite(row["train_loss"]) for row in keeper.history):

@@ -50,6 +50,7 @@ class Keeper(L.Callback):
         self.best_epoch = -1
         self.best_score = -math.inf
         self.interrupted = False
+        self.shown = 0
         self.started = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
@@ -61,7 +62,16 @@ class Keeper(L.Callback):
         self.history = list(state_dict["history"])
         self.best_epoch, self.best_score = state_dict["best_epoch"], state_dict["best_score"]
         self._write_metrics()
-        self.bar.advance(sum(row["batches"] for row in self.history))
+        done = sum(row["batches"] for row in self.history)
+        self.bar.advance(done - self.shown)
+        self.shown = done
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last epoch of the history is the last one to be trained."""
+        done = len(self.history)
+        out_of_patience = 0 < self.settings.patience <= done - self.best_epoch
+        return done >= (self.stop_after or self.settings.epochs) or (done > 0 and out_of_patience)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Take the time."""
@@ -84,8 +94,7 @@ class Keeper(L.Callback):
         better = score > self.best_score
         if better:
             self.best_epoch, self.best_score = row["epoch"], score
-        if row["epoch"] - self.best_epoch >= self.settings.patience > 0 or row["epoch"] == self.stop_after:
-            trainer.should_stop = True
+        trainer.should_stop = trainer.should_stop or self.finished
         if trainer.is_global_zero:
             if better:
                 save_weights(pl_module, self.folder / "checkpoints" / BEST)
