@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 from scipy import stats
@@ -113,16 +111,3 @@ def test_intervals_are_those_of_subjects_and_not_of_cells(make_table):
     few = replicates(table.y, table.p, one, times, threshold=0.5)["auroc"]
     many = replicates(np.repeat(table.y, 10), np.repeat(table.p, 10), ten, times, threshold=0.5)["auroc"]
     np.testing.assert_allclose(few, many, atol=1e-12)
-
-
-def test_two_thousand_draws_of_the_whole_training_set_take_seconds():
-    """About one second of a processor on its own; the limit leaves room for a busy one."""
-    random = np.random.default_rng(0)
-    index = random.integers(0, 73, 10_661)
-    y = index < 47
-    p = 1 / (1 + np.exp(-random.normal(2.0 * y - 1, 1)))
-    started = time.process_time()
-    subjects = Subjects.of(index.astype(str), y)
-    found = replicates(y, p, subjects, subjects.draw(2000, 0), threshold=0.5)
-    assert time.process_time() - started < 6
-    assert all(np.isfinite(values).all() and len(values) == 2000 for values in found.values())

@@ -35,8 +35,10 @@ def official_ruler(tmp_path_factory):
 
 
 def test_the_ruler_on_the_whole_training_set(official_ruler):
-    """Published: weighted F1 0.787, AUROC 0.804."""
+    """Published: weighted F1 0.787, AUROC 0.804. About a second; the limit is for a busy machine."""
+    started = time.process_time()
     report = evaluate(official_ruler)
+    assert time.process_time() - started < 6
     for name, expected in {"weighted_f1": 0.787, "auroc": 0.804}.items():
         metric = report.metrics[name]
         assert metric.estimate == pytest.approx(expected, abs=0.001)

@@ -14,6 +14,7 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from leukoscope.core.progress import track
 from leukoscope.evaluation import metrics
 from leukoscope.evaluation.ranking import Ranking, area_by_steps, area_under_roc
 
@@ -23,6 +24,9 @@ CONFIDENCE = 0.95
 NUM_DRAWS = 2000
 MIN_SUBJECTS = 5
 """Subjects of a class below which no interval is given: three people drawn again say nothing of a fourth."""
+
+LONG = 200_000_000
+"""Cells times draws from which progress is shown: some ten seconds."""
 
 CHUNK = 100_000
 """Cells times draws that are weighted at once; so few stay in the cache of a processor."""
@@ -132,7 +136,9 @@ def _ranked(y: npt.NDArray[np.bool_], p: Floats, subjects: Subjects, times: Floa
     owner = subjects.index[ranking.order]
     result = {name: np.empty(len(times)) for name in ("auroc", "average_precision", "ece")}
     step = max(1, CHUNK // len(owner))
-    for start in range(0, len(times), step):
+    starts = range(0, len(times), step)
+    long = len(times) * len(owner) > LONG
+    for start in track(starts, "drawing subjects") if long else starts:
         part = slice(start, start + step)
         counts = ranking.sorted_counts(np.take(times[part], owner, axis=1))
         result["auroc"][part] = area_under_roc(counts)
