@@ -16,6 +16,8 @@ from leukoscope.inference.backends import Outputs, backends
 
 INPUT = "cells"
 ERRORS_ONLY = 3
+STEP = 16
+"""Cells in one run. The maps of more do not fit into a processor's cache: 64 at once take a fifth longer."""
 
 
 @backends.add("onnxruntime")
@@ -30,7 +32,11 @@ class OnnxBackend:
 
     def run(self, batch: np.ndarray) -> Outputs:
         """Outputs for cells uint8 (N, S, S, 3)."""
-        logits, embedding, *cam = self._session.run(self._names, {INPUT: batch})
+        parts = [
+            self._session.run(self._names, {INPUT: batch[start : start + STEP]})
+            for start in range(0, len(batch), STEP)
+        ]
+        logits, embedding, *cam = (np.concatenate(outputs) for outputs in zip(*parts, strict=True))
         return Outputs(logits, embedding, cam[0] if cam else None)
 
 
