@@ -33,7 +33,11 @@ def print_metrics(reports: dict[str, Any]) -> None:
     print(f"| metric | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}")
     for metric in METRICS:
         print(f"| {metric} | {' | '.join(reading(metrics[metric]) for metrics in columns.values())} |")
-    for words, key in (("mean of ALL subjects", "blast"), ("mean of HEM subjects", "normal"), ("worst subject", "worst")):
+    for words, key in (
+        ("mean of ALL subjects", "blast"),
+        ("mean of HEM subjects", "normal"),
+        ("worst subject", "worst"),
+    ):
         shown = [mean_text(report["subject_means"], key) for report in reports.values()]
         print(f"| accuracy, {words} | {' | '.join(shown)} | |")
     print()

@@ -34,7 +34,9 @@ def test_unknown_key_names_the_nearest():
     assert "epochs" in caught.value.hint
 
 
-@pytest.mark.parametrize("setting", ["training.epochs=many", "training.epochs=0", "views=4", "training.optimiser=lion"])
+@pytest.mark.parametrize(
+    "setting", ["training.epochs=many", "training.epochs=0", "views=4", "training.optimiser=lion"]
+)
 def test_impossible_values_are_refused(setting):
     with pytest.raises(ConfigError):
         load_recipe("leukoscope-s", [setting])

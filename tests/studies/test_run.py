@@ -58,7 +58,9 @@ class TestOneRun:
 
     def test_predicts_every_held_out_cell_with_the_finished_bundle(self, run, holdout):
         rows = PredictionTable.read(run.predictions).frame
-        expected = pl.read_parquet(holdout).filter(pl.col("split").is_in(["validation", "calibration", "test"]))
+        expected = pl.read_parquet(holdout).filter(
+            pl.col("split").is_in(["validation", "calibration", "test"])
+        )
         assert rows["cell_id"].to_list() == expected["cell_id"].to_list()
         assert rows["bundle_id"].unique().to_list() == [open_bundle(run.bundle).bundle_id]
 
@@ -88,7 +90,9 @@ class TestOneRun:
 
     def test_torch_and_onnx_give_the_same_rows(self, run, holdout):
         cohort = open_cohort(holdout).part("test")
-        tables = [Predictor(run.bundle, backend=name).predict(cohort).frame for name in ("onnxruntime", "torch")]
+        tables = [
+            Predictor(run.bundle, backend=name).predict(cohort).frame for name in ("onnxruntime", "torch")
+        ]
         first, second = (table["blast_probability"].to_numpy() for table in tables)
         np.testing.assert_allclose(first, second, atol=1e-4)
 
@@ -141,7 +145,10 @@ class TestFolds:
 
     def test_every_cell_is_tested_once_by_a_model_that_never_saw_its_subject(self, folds):
         path, run = folds
-        rows, labelled = PredictionTable.read(run.predictions).frame, pl.read_parquet(path).drop_nulls("label")
+        rows, labelled = (
+            PredictionTable.read(run.predictions).frame,
+            pl.read_parquet(path).drop_nulls("label"),
+        )
         assert sorted(rows["cell_id"]) == sorted(labelled["cell_id"])
         for fold in range(3):
             fitted = set(open_bundle(run.path / "folds" / str(fold) / "model.leuko").subjects["subject_id"])
@@ -152,7 +159,8 @@ class TestFolds:
         rows = PredictionTable.read(run.predictions).frame
         others, here = rows.filter(pl.col("fold") != 1), rows.filter(pl.col("fold") == 1)
         fitted = fit_temperature(
-            others.select("logit_normal", "logit_blast").to_numpy(), (others["label"] == "blast").to_numpy().astype(int)
+            others.select("logit_normal", "logit_blast").to_numpy(),
+            (others["label"] == "blast").to_numpy().astype(int),
         )
         expected = fitted.apply(here.select("logit_normal", "logit_blast").to_numpy())[:, 1]
         np.testing.assert_allclose(here["blast_probability"], expected, atol=1e-5)

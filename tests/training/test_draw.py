@@ -47,7 +47,9 @@ def test_an_epoch_is_a_function_of_seed_and_number():
 def test_balanced_draws_follow_the_weights():
     labels = np.array([0] * 90 + [1] * 10)
     weights = cell_weights(labels, labels.astype(str), class_balance=True, subject_balance=0)
-    drawn = draw_epoch(weights, TrainingChoice(batch_size=10, class_balance=True, cells_per_epoch=4000), epoch=0)
+    drawn = draw_epoch(
+        weights, TrainingChoice(batch_size=10, class_balance=True, cells_per_epoch=4000), epoch=0
+    )
     assert abs(labels[drawn].mean() - 0.5) < 0.03
 
 

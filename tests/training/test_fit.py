@@ -104,7 +104,9 @@ KILLED = textwrap.dedent(
 
 def test_a_killed_process_resumes_to_the_bit(tmp_path):
     code = KILLED.format(tests=str(Path(__file__).parent), here=__file__)
-    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "killed")], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "killed")], stderr=subprocess.DEVNULL
+    )
     metrics = tmp_path / "killed" / "metrics.jsonl"
     deadline = time.monotonic() + 180
     while not (metrics.is_file() and len(metrics.read_text().splitlines()) >= 3):
@@ -184,6 +186,8 @@ def test_two_processes_train(tmp_path):
     )
     script = tmp_path / "two.py"
     script.write_text(code)
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert [row["epoch"] for row in rows(tmp_path)] == [1, 2, 3]

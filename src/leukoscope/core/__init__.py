@@ -1,1 +1,2 @@
-"""The ground floor: configuration, registries, progress, provenance, files that appear whole or not at all."""
+"""The ground floor: configuration, registries, progress, provenance, files that appear whole or not at
+all."""

@@ -106,7 +106,9 @@ def override(data: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]
     for setting in settings:
         key, found, text = setting.partition("=")
         if not found or not key.strip():
-            raise ConfigError(f"--set {setting}: expected KEY=VALUE", hint="for example --set training.epochs=5")
+            raise ConfigError(
+                f"--set {setting}: expected KEY=VALUE", hint="for example --set training.epochs=5"
+            )
         *path, last = key.strip().split(".")
         target = result
         for part in path:

@@ -14,9 +14,11 @@ from typing import Any
 
 @contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; what is written there replaces ``path`` when the block ends well.
+    """Give a temporary path beside ``path``; what is written there replaces ``path`` when the block ends
+    well.
 
-    The parent folder is made. When the block raises, ``path`` keeps what it had and the temporary file is removed.
+    The parent folder is made. When the block raises, ``path`` keeps what it had and the temporary file is
+    removed.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)

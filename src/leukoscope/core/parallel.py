@@ -21,7 +21,9 @@ def num_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def ordered_map(work: Callable[[T], R], items: Iterable[T], *, workers: int = 0, ahead: int = 4) -> Iterator[R]:
+def ordered_map(
+    work: Callable[[T], R], items: Iterable[T], *, workers: int = 0, ahead: int = 4
+) -> Iterator[R]:
     """``map`` on threads: results in the order of ``items``, at most ``workers * ahead`` of them waiting.
 
     Threads suit work that releases the interpreter lock (decoding, hashing, resizing, reading).

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
@@ -56,8 +56,8 @@ def progress(description: str, total: int | None = None) -> Iterator[Bar]:
         description: what is being done, as the user would say it: ``"checking files"``.
         total: number of steps, ``None`` when it is not known.
 
-    On a terminal this is a bar with the time that remains. Elsewhere a line appears every ten seconds and one at
-    the end of a step that took longer than that.
+    On a terminal this is a bar with the time that remains. Elsewhere a line appears every ten seconds and
+    one at the end of a step that took longer than that.
     """
     if sys.stderr.isatty():
         with _rich_bar(description, total) as bar:
@@ -96,7 +96,7 @@ def _rich_bar(description: str, total: int | None) -> Iterator[Bar]:
 
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
     """Pass ``items`` through while showing progress."""
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = len(items)
     with progress(description, total) as bar:
         for item in items:

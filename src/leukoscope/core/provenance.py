@@ -12,7 +12,16 @@ from leukoscope.core.parallel import num_cpus
 
 RESEARCH_USE_ONLY = "Research use only. Not a medical device, not for diagnosis."
 
-PACKAGES = ("leukoscope", "numpy", "opencv-python-headless", "polars", "onnxruntime", "torch", "timm", "lightning")
+PACKAGES = (
+    "leukoscope",
+    "numpy",
+    "opencv-python-headless",
+    "polars",
+    "onnxruntime",
+    "torch",
+    "timm",
+    "lightning",
+)
 
 
 def now() -> str:

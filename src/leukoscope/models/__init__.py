@@ -1,1 +1,2 @@
-"""Architectures: what turns preprocessed cells into logits, an embedding and, where the head allows, a class map."""
+"""Architectures: what turns preprocessed cells into logits, an embedding and, where the head allows, a class
+map."""

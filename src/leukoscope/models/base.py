@@ -15,8 +15,9 @@ from leukoscope.errors import TrainingError
 class Outputs(NamedTuple):
     """What a network says of N cells.
 
-    ``logits`` (N, K) float32; ``embedding`` (N, D) float32, what the head reads; ``cam`` (N, K, h, w) float32 where the
-    head is mean pooling and one linear layer, so that its mean over h and w plus the bias is the logit; else ``None``.
+    ``logits`` (N, K) float32; ``embedding`` (N, D) float32, what the head reads; ``cam`` (N, K, h, w)
+    float32 where the head is mean pooling and one linear layer, so that its mean over h and w plus the bias
+    is the logit; else ``None``.
     """
 
     logits: Tensor
@@ -27,8 +28,8 @@ class Outputs(NamedTuple):
 class CellNetwork(nn.Module):
     """Base of all networks.
 
-    A subclass sets ``num_classes`` and writes :meth:`scale` and :meth:`read`. Training calls :meth:`read` with the
-    pixels that augmentation gives; everything else calls the network with uint8 cells.
+    A subclass sets ``num_classes`` and writes :meth:`scale` and :meth:`read`. Training calls :meth:`read`
+    with the pixels that augmentation gives; everything else calls the network with uint8 cells.
     """
 
     num_classes: int
@@ -50,8 +51,8 @@ class CellNetwork(nn.Module):
 
         Args:
             weights: tensors by name, as in ``weights.safetensors`` of a bundle.
-            pixels: some cells to be trained on, (N, 3, S, S) float32 in 0..255, for networks whose statistics must
-                be set anew.
+            pixels: some cells to be trained on, (N, 3, S, S) float32 in 0..255, for networks whose
+                statistics must be set anew.
 
         Raises:
             TrainingError: when a name or a shape does not fit.
@@ -65,8 +66,8 @@ class CellNetwork(nn.Module):
 class MeanPoolHead(nn.Module):
     """Mean over the map, standardised, dropout, one linear layer: the head that has a class map.
 
-    The standardisation (batch norm without gain) keeps the step size of the linear layer independent of how large the
-    features are, which differs by two orders between random and ImageNet weights.
+    The standardisation (batch norm without gain) keeps the step size of the linear layer independent of how
+    large the features are, which differs by two orders between random and ImageNet weights.
     """
 
     def __init__(self, num_features: int, num_classes: int, dropout: float) -> None:
@@ -82,7 +83,8 @@ class MeanPoolHead(nn.Module):
         return Outputs(logits, embedding, None if self.training else self.class_map(maps))
 
     def class_map(self, maps: Tensor) -> Tensor:
-        """(N, K, h, w): what each place adds to each logit; its mean over places is the logit less its bias."""
+        """(N, K, h, w): what each place adds to each logit; its mean over places is the logit less its
+        bias."""
         if self.norm.running_mean is None or self.norm.running_var is None:
             raise RuntimeError("the head keeps running statistics")
         spread = (self.norm.running_var + self.norm.eps).sqrt()
@@ -91,7 +93,8 @@ class MeanPoolHead(nn.Module):
 
 
 def with_zero(score: Tensor) -> Tensor:
-    """The logits (0, z) of a network with one sigmoid, from its score z (N, 1): softmax of them is sigmoid(z).
+    """The logits (0, z) of a network with one sigmoid, from its score z (N, 1): softmax of them is
+    sigmoid(z).
 
     >>> with_zero(torch.tensor([[2.0]])).tolist()
     [[0.0, 2.0]]

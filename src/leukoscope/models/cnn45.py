@@ -1,4 +1,5 @@
-"""The small network of seed document 2: 45x45 pixels, four convolution stages, three dense layers, one sigmoid."""
+"""The small network of seed document 2: 45x45 pixels, four convolution stages, three dense layers, one
+sigmoid."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ STAGES = ((32,), (64, 64), (128, 128), (256, 256))
 
 @architectures.add("cnn-45px")
 class CNN45(CellNetwork):
-    """Convolutions 3x3 of 32, 64, 64, 128, 128, 256, 256 filters, max pooling after each stage, dense with dropout.
+    """Convolutions 3x3 of 32, 64, 64, 128, 128, 256, 256 filters, max pooling after each stage, dense with
+    dropout.
 
     Args:
         num_classes: 2; the network has one sigmoid.
@@ -22,7 +24,9 @@ class CNN45(CellNetwork):
         dropout: share dropped after each of them.
     """
 
-    def __init__(self, num_classes: int = 2, *, dense: Sequence[int] = (128, 64), dropout: float = 0.5) -> None:
+    def __init__(
+        self, num_classes: int = 2, *, dense: Sequence[int] = (128, 64), dropout: float = 0.5
+    ) -> None:
         super().__init__()
         if num_classes != 2:
             raise ConfigError(f"cnn-45px has one sigmoid, for two classes. Received: {num_classes} classes")

@@ -28,7 +28,9 @@ def create_model(name: str, **arguments: Any) -> CellNetwork:
         return kind(**arguments)
     except TypeError as error:
         reason = str(error).replace(f"{kind.__name__}.__init__() ", "")
-        raise ConfigError(f"architecture '{name}': {reason}", hint=f"see 'leukoscope recipes {name}'") from None
+        raise ConfigError(
+            f"architecture '{name}': {reason}", hint=f"see 'leukoscope recipes {name}'"
+        ) from None
 
 
 def num_parameters(model: CellNetwork) -> int:

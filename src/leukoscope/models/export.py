@@ -1,9 +1,11 @@
-"""A network as an ONNX graph: uint8 cells in; logits, embedding and, where there is one, the class map out."""
+"""A network as an ONNX graph: uint8 cells in; logits, embedding and, where there is one, the class map
+out."""
 
 from __future__ import annotations
 
 import io
 import warnings
+from typing import Any, cast
 
 import torch
 
@@ -15,9 +17,9 @@ OPSET = 18
 def to_onnx(model: CellNetwork, size: int) -> bytes:
     """The graph of ``model`` for cells of ``size`` pixels, any number of them at once.
 
-    Input ``cells`` uint8 (N, S, S, 3); outputs ``logits`` (N, K) and ``embedding`` (N, D) float32, and ``cam``
-    (N, K, h, w) where the network has a class map. Scaling of pixels is inside the graph. The model is put into
-    evaluation mode and stays there.
+    Input ``cells`` uint8 (N, S, S, 3); outputs ``logits`` (N, K) and ``embedding`` (N, D) float32, and
+    ``cam`` (N, K, h, w) where the network has a class map. Scaling of pixels is inside the graph. The model
+    is put into evaluation mode and stays there.
     """
     model = model.cpu().float().eval()
     cells = torch.zeros(2, size, size, 3, dtype=torch.uint8)
@@ -25,11 +27,12 @@ def to_onnx(model: CellNetwork, size: int) -> bytes:
         names = ["logits", "embedding", *(["cam"] if model(cells).cam is not None else [])]
     buffer = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # the exporter by tracing; see docs/decisions/0601
+        # the exporter by tracing; see docs/decisions/0602
+        warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
             model,
             (cells,),
-            buffer,
+            cast(Any, buffer),  # tracing takes streams; the annotation is that of the other way
             dynamo=False,
             opset_version=OPSET,
             input_names=["cells"],

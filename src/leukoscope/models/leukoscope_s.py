@@ -1,9 +1,10 @@
 """Leukoscope-S: our compact network of fire modules, designed for two processor cores.
 
-At 112 pixels it has 0.53 M parameters and 56 M multiply-adds. Its trunk has the shapes of SqueezeNet 1.1 without the last
-module (Iandola et al. 2016), so that it can start from that network's ImageNet weights; batch norm, which SqueezeNet
-lacks, stands behind the narrow squeeze layers only, where it costs little memory traffic, and makes training from
-random weights work. The head is mean pooling and one linear layer, so every logit is the mean of a class map.
+At 112 pixels it has 0.53 M parameters and 56 M multiply-adds. Its trunk has the shapes of SqueezeNet 1.1
+without the last module (Iandola et al. 2016), so that it can start from that network's ImageNet weights;
+batch norm, which SqueezeNet lacks, stands behind the narrow squeeze layers only, where it costs little
+memory traffic, and makes training from random weights work. The head is mean pooling and one linear layer,
+so every logit is the mean of a class map.
 """
 
 from __future__ import annotations
@@ -99,8 +100,8 @@ class LeukoscopeS(CellNetwork):
     def start_from(self, weights: Mapping[str, Tensor], pixels: Tensor) -> None:
         """Take over weights of this network, or ImageNet weights of SqueezeNet 1.1 (``features.*``).
 
-        SqueezeNet has no batch norm: each norm is set, from some of the cells to be trained on, so that it changes
-        nothing at first. The head then gets the statistics of the features.
+        SqueezeNet has no batch norm: each norm is set, from some of the cells to be trained on, so that it
+        changes nothing at first. The head then gets the statistics of the features.
 
         Args:
             weights: tensors by name.
@@ -116,7 +117,9 @@ class LeukoscopeS(CellNetwork):
         needed = [name for name in own if name.startswith("features.") and ".norm." not in name]
         unfit = [name for name in needed if name not in weights or weights[name].shape != own[name].shape]
         if unfit:
-            raise TrainingError(f"these are no weights of SqueezeNet 1.1: '{unfit[0]}' is missing or of another shape")
+            raise TrainingError(
+                f"these are no weights of SqueezeNet 1.1: '{unfit[0]}' is missing or of another shape"
+            )
         self.load_state_dict({name: weights[name] for name in needed}, strict=False)
         self._adopt(pixels)
 

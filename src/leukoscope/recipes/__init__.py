@@ -5,6 +5,13 @@ Reading a recipe needs no training framework.
 
 from __future__ import annotations
 
-from leukoscope.recipes.schema import Augmentation, ModelChoice, Recipe, TrainingChoice, list_recipes, load_recipe
+from leukoscope.recipes.schema import (
+    Augmentation,
+    ModelChoice,
+    Recipe,
+    TrainingChoice,
+    list_recipes,
+    load_recipe,
+)
 
 __all__ = ["Augmentation", "ModelChoice", "Recipe", "TrainingChoice", "list_recipes", "load_recipe"]

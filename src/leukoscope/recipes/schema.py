@@ -21,19 +21,20 @@ class ModelChoice(Config):
     """
 
     name: str
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = Field(default_factory=dict)
     weights: str = "none"
 
 
 class Augmentation(Config):
     """What is varied in training, in batches on the device. Zero turns a variation off; black stays black.
 
-    Rotation is in degrees to either side; ``shift`` is a share of the image; ``scale`` and ``stretch`` are the
-    largest natural logarithm of a zoom (both axes, one axis); ``stain`` is the largest relative change of each
-    colour's optical density and ``density`` of all three together; ``brightness`` and ``contrast`` are the largest
-    relative changes of the picture; ``blur`` and ``sharpen`` are the largest share of a 3x3 blur mixed in or taken
-    out, used on half of the cells. ``exact`` is the share of cells that are only mirrored and turned by quarters: every
-    other move resamples and so softens the picture, and a network that never saw a sharp cell misreads them.
+    Rotation is in degrees to either side; ``shift`` is a share of the image; ``scale`` and ``stretch`` are
+    the largest natural logarithm of a zoom (both axes, one axis); ``stain`` is the largest relative change
+    of each colour's optical density and ``density`` of all three together; ``brightness`` and ``contrast``
+    are the largest relative changes of the picture; ``blur`` and ``sharpen`` are the largest share of a 3x3
+    blur mixed in or taken out, used on half of the cells. ``exact`` is the share of cells that are only
+    mirrored and turned by quarters: every other move resamples and so softens the picture, and a network
+    that never saw a sharp cell misreads them.
     """
 
     exact: float = Field(0.0, ge=0, le=1)
@@ -54,10 +55,11 @@ class Augmentation(Config):
 class TrainingChoice(Config):
     """How the network is fitted.
 
-    ``subject_balance`` is the power by which a subject's number of cells is discounted when cells are drawn: 0 draws
-    all cells alike, 1 draws all subjects of a class alike. ``class_balance`` draws both classes equally often.
-    ``cells_per_epoch`` 0 means as many as there are. ``patience`` 0 never stops early. ``average`` is the decay of
-    the running average of the weights that is kept as the model; 0 keeps the last weights themselves.
+    ``subject_balance`` is the power by which a subject's number of cells is discounted when cells are drawn:
+    0 draws all cells alike, 1 draws all subjects of a class alike. ``class_balance`` draws both classes
+    equally often. ``cells_per_epoch`` 0 means as many as there are. ``patience`` 0 never stops early.
+    ``average`` is the decay of the running average of the weights that is kept as the model; 0 keeps the
+    last weights themselves.
     """
 
     epochs: int = Field(15, ge=1)
@@ -90,7 +92,7 @@ class Recipe(Config):
     augmentation: Augmentation = Augmentation()
     training: TrainingChoice = TrainingChoice()
     views: Literal[1, 8] = 1
-    choices: dict[str, str] = {}
+    choices: dict[str, str] = Field(default_factory=dict)
 
 
 def list_recipes() -> list[str]:
@@ -99,7 +101,9 @@ def list_recipes() -> list[str]:
     >>> "leukoscope-s" in list_recipes()
     True
     """
-    return sorted(entry.name[:-5] for entry in files("leukoscope.recipes").iterdir() if entry.name.endswith(".yaml"))
+    return sorted(
+        entry.name[:-5] for entry in files("leukoscope.recipes").iterdir() if entry.name.endswith(".yaml")
+    )
 
 
 def load_recipe(name: str, settings: Iterable[str] = ()) -> Recipe:
@@ -116,7 +120,11 @@ def load_recipe(name: str, settings: Iterable[str] = ()) -> Recipe:
     >>> load_recipe("cnn-45px", ["training.epochs=2"]).training.epochs
     2
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else Path(str(files("leukoscope.recipes") / f"{name}.yaml"))
+    path = (
+        Path(name)
+        if name.endswith((".yaml", ".yml"))
+        else Path(str(files("leukoscope.recipes") / f"{name}.yaml"))
+    )
     if not path.is_file():
         known = list_recipes()
         guess = nearest(name, known)

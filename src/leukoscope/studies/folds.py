@@ -37,9 +37,9 @@ FOLD_DONE = "fold.json"
 def train_folds(recipe: Recipe, split: Manifest, out: Path, *, resume: bool, hardware: Hardware) -> Run:
     """K runs in ``folds/K``, the pooled out-of-fold rows, and ``model.leuko`` fitted on all subjects.
 
-    A fold that is finished is not trained again. The shipped model takes the median of the folds' best numbers of
-    epochs; its temperature and operating point are those of the pool, its novelty limit is the folds' median, and its
-    metrics are the pool's: those of models like it on people they never saw.
+    A fold that is finished is not trained again. The shipped model takes the median of the folds' best
+    numbers of epochs; its temperature and operating point are those of the pool, its novelty limit is the
+    folds' median, and its metrics are the pool's: those of models like it on people they never saw.
 
     Raises:
         TrainingError: when the user interrupted a fold; what is finished stays, ``resume`` goes on.
@@ -50,7 +50,9 @@ def train_folds(recipe: Recipe, split: Manifest, out: Path, *, resume: bool, har
         runs.append(_one_fold(recipe, fold_roles(split, fold), folder, resume=resume, hardware=hardware))
         if runs[-1].interrupted:
             raise TrainingError(f"interrupted in fold {fold}", hint="go on with --resume")
-    pool = pool_folds([PredictionTable.read(run.predictions) for run in runs], biased=recipe.training.class_balance)
+    pool = pool_folds(
+        [PredictionTable.read(run.predictions) for run in runs], biased=recipe.training.class_balance
+    )
     pool.write(out / PREDICTIONS)
     return _ship(recipe, split, out, runs, pool, resume=resume, hardware=hardware)
 
@@ -60,7 +62,13 @@ def _one_fold(recipe: Recipe, roles: Manifest, folder: Path, *, resume: bool, ha
     done = folder / FOLD_DONE
     if resume and done.is_file():
         epoch = json.loads(done.read_text())["best_epoch"]
-        return Run(folder, folder / MODEL, folder / PREDICTIONS, epoch, dict(open_bundle(folder / MODEL).info.metrics))
+        return Run(
+            folder,
+            folder / MODEL,
+            folder / PREDICTIONS,
+            epoch,
+            dict(open_bundle(folder / MODEL).info.metrics),
+        )
     run = train_split(recipe, roles, folder, resume=resume, hardware=hardware)
     if not run.interrupted:
         write_json(done, {"best_epoch": run.best_epoch})
@@ -83,7 +91,9 @@ def pool_folds(tables: Sequence[PredictionTable], *, biased: bool) -> Prediction
     parts = []
     for fold in np.unique(folds):
         others, here = _readable(pool.filter(pl.col("fold") != fold)), pool.filter(pl.col("fold") == fold)
-        calibration, point = pooled_limits(others, classes, positive, biased=biased, fitted_on="the other folds")
+        calibration, point = pooled_limits(
+            others, classes, positive, biased=biased, fitted_on="the other folds"
+        )
         parts.append(_recalibrated(here, classes, positive, calibration, point))
     order = pl.DataFrame({"cell_id": pool["cell_id"]})
     frame = order.join(pl.concat(parts), on="cell_id", how="left", maintain_order="left").select(pool.columns)
@@ -117,7 +127,8 @@ def _recalibrated(
     calibration: Calibration,
     point: OperatingPoint,
 ) -> pl.DataFrame:
-    """The same rows with another calibration; an unreadable row stays empty, a forbidden decision stays so."""
+    """The same rows with another calibration; an unreadable row stays empty, a forbidden decision stays
+    so."""
     logits = _logits(rows, classes)
     known = np.isfinite(logits).all(axis=1)
     probabilities = np.full(logits.shape, np.nan)
@@ -127,7 +138,10 @@ def _recalibrated(
     fresh = pl.DataFrame({"blast_probability": p, "called": point.decide(p), **columns}).fill_nan(None)
     decided = pl.col("decision").is_in(["blast", "normal"])
     return (
-        rows.with_columns(*(fresh[name].cast(rows.schema[name]) for name in ("blast_probability", *columns)), fresh["called"])
+        rows.with_columns(
+            *(fresh[name].cast(rows.schema[name]) for name in ("blast_probability", *columns)),
+            fresh["called"],
+        )
         .with_columns(pl.when(decided).then(pl.col("called")).otherwise(pl.col("decision")).alias("decision"))
         .drop("called")
     )
@@ -180,7 +194,10 @@ def _ship(
         calibration=calibration,
         operating_points=(point,),
         novelty=reference.model_copy(
-            update={"distance": median(distances), "fitted_on": "median of the folds' limits on unseen subjects"}
+            update={
+                "distance": median(distances),
+                "fitted_on": "median of the folds' limits on unseen subjects",
+            }
         ),
         metrics=metrics,
         metrics_on="out-of-fold rows of all subjects, from models trained like this one without them",
@@ -189,4 +206,9 @@ def _ship(
 
 
 def _training_role() -> pl.Expr:
-    return pl.when(pl.col("split") == "unlabelled").then(pl.col("split")).otherwise(pl.lit("train")).alias("split")
+    return (
+        pl.when(pl.col("split") == "unlabelled")
+        .then(pl.col("split"))
+        .otherwise(pl.lit("train"))
+        .alias("split")
+    )

@@ -48,7 +48,8 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class Readings:
-    """What a bundle's graph says of some cells: logits (N, K) and embedding (N, D), and where the cells are."""
+    """What a bundle's graph says of some cells: logits (N, K) and embedding (N, D), and where the cells
+    are."""
 
     positions: Index
     logits: NDArray[np.float32]
@@ -139,7 +140,7 @@ def check_agreement(
             bar.advance(len(part))
     if not worst <= AGREEMENT:
         raise TrainingError(
-            f"the exported graph and the network differ by {worst:.2g} in probability; at most {AGREEMENT} is allowed",
+            f"graph and network differ by {worst:.2g} in probability; at most {AGREEMENT} is allowed",
             hint="report this with the recipe; the model was not written",
         )
     return worst

@@ -1,4 +1,5 @@
-"""From a source to what a fit reads: a split with roles, the cells in memory-mapped form, labels and groups."""
+"""From a source to what a fit reads: a split with roles, the cells in memory-mapped form, labels and
+groups."""
 
 from __future__ import annotations
 
@@ -48,7 +49,8 @@ def prepare(manifest: Manifest, preprocess: Preprocess) -> Prepared:
     if left_out := labelled.height - frame.height:
         say(f"{left_out} of {labelled.height} labelled cells cannot be read and are left out of training")
     usable = manifest.with_frame(frame)
-    # a group of duplicates counts as one subject, so that no person is drawn more often for having two numbers
+    # a group of duplicates counts as one subject, so that no person is drawn more often for having two
+    # numbers
     groups = frame.select(pl.coalesce("duplicate_group", "subject_id", "cell_id")).to_series().to_numpy()
     positive = [name in manifest.positive_classes for name in manifest.classes]
     data = TrainingCells(cached_cells(usable, preprocess), usable.labels, groups.astype(str), positive)

@@ -88,8 +88,8 @@ def train(
         num_folds: folds of a source that is not split yet.
 
     Raises:
-        UsageError: when ``out`` holds something and ``resume`` is not given, or the folds do not fit the split.
-        TrainingError: when the run cannot start, go on or be believed.
+        UsageError: when ``out`` holds something and ``resume`` is not given, or the folds do not fit the
+        split. TrainingError: when the run cannot start, go on or be believed.
     """
     chosen = load_recipe(recipe, settings)
     split = open_split(data, folds=fold is not None, num_folds=num_folds, seed=chosen.training.seed)
@@ -122,10 +122,13 @@ def _claim(out: Path, recipe: Recipe, split: Manifest, fold: object, resume: boo
     path = out / CONFIG
     if path.is_file():
         if not resume:
-            raise UsageError(f"{out} holds a run already", hint="add --resume to go on with it, or name another --out")
+            raise UsageError(
+                f"{out} holds a run already", hint="add --resume to go on with it, or name another --out"
+            )
         if read_yaml(path) != config:
             raise TrainingError(
-                f"{out} holds a run of another recipe, setting or split", hint="name another --out, or repeat its settings"
+                f"{out} holds a run of another recipe, setting or split",
+                hint="name another --out, or repeat its settings",
             )
     elif out.exists() and any(out.iterdir()):
         raise UsageError(f"{out} is not empty and holds no run", hint="name another --out")
@@ -136,8 +139,8 @@ def _claim(out: Path, recipe: Recipe, split: Manifest, fold: object, resume: boo
 def train_split(recipe: Recipe, split: Manifest, out: Path, *, resume: bool, hardware: Hardware) -> Run:
     """One fit on a split with roles, its bundle, its predictions.
 
-    Calibration and operating point are fitted on the calibration subjects; where the protocol has none, on the
-    validation subjects, and the bundle says so.
+    Calibration and operating point are fitted on the calibration subjects; where the protocol has none, on
+    the validation subjects, and the bundle says so.
     """
     prepared = prepare(split, recipe.preprocess)
     fitted = fit(
@@ -155,7 +158,9 @@ def train_split(recipe: Recipe, split: Manifest, out: Path, *, resume: bool, har
     return Run(out, out / MODEL, out / PREDICTIONS, fitted.best_epoch, metrics, fitted.interrupted)
 
 
-def write_model(recipe: Recipe, split: Manifest, prepared: Prepared, fitted: Fit, path: Path) -> dict[str, Metric]:
+def write_model(
+    recipe: Recipe, split: Manifest, prepared: Prepared, fitted: Fit, path: Path
+) -> dict[str, Metric]:
     """The bundle of one fit; gives the metrics of its test cells."""
     made = draft(recipe, fitted.network, split, prepared)
     made.write(path)
@@ -189,7 +194,11 @@ def write_model(recipe: Recipe, split: Manifest, prepared: Prepared, fitted: Fit
 
 def some_of(positions: np.ndarray, num: int = 2048) -> np.ndarray:
     """At most ``num`` of these positions, evenly spread, ascending: enough to choose references from."""
-    return positions if len(positions) <= num else positions[np.linspace(0, len(positions) - 1, num).astype(np.int64)]
+    return (
+        positions
+        if len(positions) <= num
+        else positions[np.linspace(0, len(positions) - 1, num).astype(np.int64)]
+    )
 
 
 def predict_roles(bundle: Path, split: Manifest, roles: Sequence[str]) -> PredictionTable:
@@ -197,4 +206,3 @@ def predict_roles(bundle: Path, split: Manifest, roles: Sequence[str]) -> Predic
     chosen = split.with_frame(split.frame.filter(pl.col("split").is_in(list(roles))))
     say(f"predicting {len(chosen):,} cells of {', '.join(roles)} with the finished bundle")
     return Predictor(bundle).predict(chosen)
-

@@ -1,7 +1,7 @@
 """Variation of cells in batches, on whichever device they are.
 
-Stain is varied in optical density, where dyes add (Beer-Lambert; Ruifrok & Johnston 2001), and black stays black: what
-lies outside the cell has no density to vary.
+Stain is varied in optical density, where dyes add (Beer-Lambert; Ruifrok & Johnston 2001), and black stays
+black: what lies outside the cell has no density to vary.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def _spread(shape: tuple[int, ...], limit: float, generator: torch.Generator) ->
 
 
 def _move(pixels: Tensor, settings: Augmentation, generator: torch.Generator) -> Tensor:
-    """The first cells of the batch resampled, the last ``exact`` share only turned: batches are in random order."""
+    """The first cells of the batch resampled, the last ``exact`` share only turned: batches are in random
+    order."""
     resampled = len(pixels) - round(settings.exact * len(pixels))
     moves = (settings.rotation, settings.scale, settings.stretch, settings.shear, settings.shift)
     if not any(moves):

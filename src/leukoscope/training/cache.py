@@ -1,8 +1,8 @@
 """Decode once: preprocessed cells in one memory-mapped array, shared between runs.
 
-A cache is ``KEY.npy``, uint8 (N, S, S, 3), and beside it ``KEY.json`` with the SHA-256 of every source file in the order
-of the rows and the SHA-256 of the array. KEY is made from the source files and the preprocessing, so a changed file or
-setting makes a new cache and nothing is ever stale.
+A cache is ``KEY.npy``, uint8 (N, S, S, 3), and beside it ``KEY.json`` with the SHA-256 of every source file
+in the order of the rows and the SHA-256 of the array. KEY is made from the source files and the
+preprocessing, so a changed file or setting makes a new cache and nothing is ever stale.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ Cells = NDArray[np.uint8]
 
 
 def cache_folder() -> Path:
-    """Where caches live: ``LEUKOSCOPE_CACHE``, else ``XDG_CACHE_HOME/leukoscope``, else ``~/.cache/leukoscope``."""
+    """Where caches live: ``LEUKOSCOPE_CACHE``, else ``XDG_CACHE_HOME/leukoscope``, else
+    ``~/.cache/leukoscope``."""
     if chosen := os.environ.get("LEUKOSCOPE_CACHE"):
         return Path(chosen)
     base = os.environ.get("XDG_CACHE_HOME")
@@ -36,7 +37,8 @@ def cache_folder() -> Path:
 
 
 def cached_cells(manifest: Manifest, preprocess: Preprocess, *, folder: Path | None = None) -> Cells:
-    """Preprocessed cells of every row of ``manifest``, in order; read-only and memory-mapped, (N, S, S, 3) uint8.
+    """Preprocessed cells of every row of ``manifest``, in order; read-only and memory-mapped, (N, S, S, 3)
+    uint8.
 
     Made on the first call, on all processors, with a progress bar; verified and reused afterwards.
 

@@ -27,7 +27,9 @@ def draw_curves(history: list[dict[str, Any]], best_epoch: int, path: Path) -> N
             values = [row[f"{part}_{quantity}"] for row in history]
             if values[0] is not None:
                 axes.plot(epochs, values, marker="o", markersize=3, color=colour, label=part)
-        axes.axvline(best_epoch, color="#777777", linestyle=":", linewidth=1, label=f"kept: epoch {best_epoch}")
+        axes.axvline(
+            best_epoch, color="#777777", linestyle=":", linewidth=1, label=f"kept: epoch {best_epoch}"
+        )
         axes.set(xlabel="epoch", ylabel=quantity)
         axes.legend(frameon=False)
         axes.spines[["top", "right"]].set_visible(False)

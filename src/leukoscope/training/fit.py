@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lightning as L
+import lightning
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -53,7 +53,8 @@ class Fit:
 
 @dataclass(frozen=True)
 class TrainingCells:
-    """What a fit reads: all cells of the cache, and of each the class and the subject (or duplicate group)."""
+    """What a fit reads: all cells of the cache, and of each the class and the subject (or duplicate
+    group)."""
 
     cells: Cells
     labels: NDArray[np.int64]
@@ -68,7 +69,7 @@ def fit(
     train: Index,
     validation: Index,
     folder: Path,
-    hardware: Hardware = Hardware(),  # noqa: B008 - frozen
+    hardware: Hardware = Hardware(),
     resume: bool = False,
     stop_after: int = 0,
 ) -> Fit:
@@ -85,14 +86,16 @@ def fit(
         stop_after: stop after this many epochs although the schedule is longer; 0 for none.
 
     Raises:
-        TrainingError: when there is nothing to fit on, when the loss is no number, or when the user interrupted
-            before the first epoch was done.
+        TrainingError: when there is nothing to fit on, when the loss is no number, or when the user
+            interrupted before the first epoch was done.
     """
     _check(data, train)
     some = np.sort(np.random.default_rng(recipe.training.seed).permutation(train)[:NUM_STARTING_CELLS])
     network = build_network(recipe.model, len(data.positive), data.cells[some], seed=recipe.training.seed)
     module = CellModule(network, recipe.augmentation, recipe.training)
-    cells = CellData(data.cells, data.labels, data.groups, train, validation, recipe.training)
+    cells = CellData(
+        data.cells, data.labels, data.groups, train=train, validation=validation, settings=recipe.training
+    )
     checkpoint = folder / "checkpoints" / LAST
     epochs = stop_after or recipe.training.epochs
     with progress(f"training {recipe.name}", epochs * len(cells.draw)) as bar, _quiet():
@@ -151,12 +154,12 @@ def _check(data: TrainingCells, train: Index) -> None:
         )
 
 
-def _trainer(recipe: Recipe, hardware: Hardware, keeper: Keeper) -> L.Trainer:
+def _trainer(recipe: Recipe, hardware: Hardware, keeper: Keeper) -> lightning.Trainer:
     many = hardware.devices * hardware.nodes > 1
     cuda = hardware.device in ("auto", "cuda") and torch.cuda.is_available()
     wanted = recipe.training.precision
     bf16 = wanted == "bf16" or (wanted == "auto" and cuda and torch.cuda.is_bf16_supported())
-    return L.Trainer(
+    return lightning.Trainer(
         accelerator=hardware.device,
         devices=hardware.devices,
         num_nodes=hardware.nodes,
@@ -176,7 +179,8 @@ def _trainer(recipe: Recipe, hardware: Hardware, keeper: Keeper) -> L.Trainer:
 
 @contextmanager
 def _stop_on_interrupt(keeper: Keeper) -> Iterator[None]:
-    """The first Ctrl-C ends the fit after the current batch and keeps the best so far; the second ends the program."""
+    """The first Ctrl-C ends the fit after the current batch and keeps the best so far; the second ends the
+    program."""
 
     def ask(number: int, frame: Any) -> None:
         if keeper.interrupted:

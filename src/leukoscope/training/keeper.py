@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import lightning as L
+import lightning
 import numpy as np
 import torch
 from safetensors.torch import save_file
@@ -26,12 +26,13 @@ class InterruptedFit(Exception):  # noqa: N818 - not an error: the user asked fo
     """Raised inside the fit when the user asked it to stop."""
 
 
-class Keeper(L.Callback):
-    """Writes ``metrics.jsonl``, ``checkpoints/best.safetensors`` and ``checkpoints/last.ckpt``, whole or not at all.
+class Keeper(lightning.Callback):
+    """Writes ``metrics.jsonl``, ``checkpoints/best.safetensors`` and ``checkpoints/last.ckpt``, whole or not
+    at all.
 
-    Best means least validation loss, or greatest validation AUROC, as the recipe says; without validation cells, the
-    last epoch. ``last.ckpt`` is written after the other two and holds this object's state, so a run that is killed
-    anywhere goes on from a state in which all three agree.
+    Best means least validation loss, or greatest validation AUROC, as the recipe says; without validation
+    cells, the last epoch. ``last.ckpt`` is written after the other two and holds this object's state, so a
+    run that is killed anywhere goes on from a state in which all three agree.
 
     Args:
         folder: the run's folder.
@@ -73,19 +74,24 @@ class Keeper(L.Callback):
         out_of_patience = 0 < self.settings.patience <= done - self.best_epoch
         return done >= (self.stop_after or self.settings.epochs) or (done > 0 and out_of_patience)
 
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Take the time."""
         self.started = time.monotonic()
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """Show progress, and stop here when the user asked for it."""
         self.bar.advance()
         if self.interrupted:
             raise InterruptedFit
 
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Keep this epoch."""
         assert isinstance(pl_module, CellModule)
         row = self._row(trainer, pl_module)
@@ -104,7 +110,7 @@ class Keeper(L.Callback):
         shown = row["validation_loss"] if row["validation_loss"] is not None else row["train_loss"]
         self.bar.note(f"epoch {row['epoch']} of {self.settings.epochs}, loss {shown:.3f}")
 
-    def _row(self, trainer: L.Trainer, module: CellModule) -> dict[str, Any]:
+    def _row(self, trainer: lightning.Trainer, module: CellModule) -> dict[str, Any]:
         loss, right, count = module.training_sums.tolist()
         row: dict[str, Any] = {
             "epoch": trainer.current_epoch + 1,

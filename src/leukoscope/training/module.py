@@ -1,4 +1,5 @@
-"""The Lightning side of a fit: which batches, which loss, which optimiser, and the running average of the weights."""
+"""The Lightning side of a fit: which batches, which loss, which optimiser, and the running average of the
+weights."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-import lightning as L
+import lightning
 import numpy as np
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -37,7 +38,8 @@ class CellBatches(Dataset[Batch]):
 
 
 class EpochDraw(Sampler[Index]):
-    """Batches of positions for one epoch after another; under several processes, each takes its share of a batch."""
+    """Batches of positions for one epoch after another; under several processes, each takes its share of a
+    batch."""
 
     def __init__(self, positions: Index, weights: NDArray[np.float64], settings: TrainingChoice) -> None:
         self.positions, self.weights, self.settings = positions, weights, settings
@@ -57,7 +59,7 @@ class EpochDraw(Sampler[Index]):
             yield batch[self.rank :: self.world]
 
 
-class CellData(L.LightningDataModule):
+class CellData(lightning.LightningDataModule):
     """Training batches drawn anew each epoch, validation cells in order.
 
     Args:
@@ -73,6 +75,7 @@ class CellData(L.LightningDataModule):
         cells: Cells,
         labels: NDArray[np.int64],
         groups: NDArray[np.str_],
+        *,
         train: Index,
         validation: Index,
         settings: TrainingChoice,
@@ -99,23 +102,25 @@ class CellData(L.LightningDataModule):
         if not len(self.validation):
             return []
         parts = np.array_split(self.validation, math.ceil(len(self.validation) / 256))
-        return DataLoader(self.source, sampler=parts, batch_size=None)  # type: ignore[arg-type]
+        return DataLoader(self.source, sampler=parts, batch_size=None)
 
 
-class CellModule(L.LightningModule):
+class CellModule(lightning.LightningModule):
     """One network being fitted, with the running average of its weights.
 
-    Seeds are set before every batch from the recipe's seed, the epoch and the batch, so an epoch is the same whether
-    the run came to it or was resumed there.
+    Seeds are set before every batch from the recipe's seed, the epoch and the batch, so an epoch is the same
+    whether the run came to it or was resumed there.
     """
 
     def __init__(self, network: CellNetwork, augmentation: Augmentation, settings: TrainingChoice) -> None:
         super().__init__()
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(memory_format=torch.channels_last)
         self.augmentation, self.settings = augmentation, settings
         self.average: AveragedModel | None = None
         if settings.average:
-            self.average = AveragedModel(network, multi_avg_fn=_warm_average(settings.average), use_buffers=True)
+            self.average = AveragedModel(
+                network, multi_avg_fn=_warm_average(settings.average), use_buffers=True
+            )
             self.average.requires_grad_(False)
         self.loss = nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
         self.generator = torch.Generator()
@@ -133,7 +138,8 @@ class CellModule(L.LightningModule):
         self.training_sums = torch.zeros(3, device=self.device)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Seed everything that is random: data loaders draw from the global generator at moments of their own."""
+        """Seed everything that is random: data loaders draw from the global generator at moments of their
+        own."""
         key = [self.settings.seed, self.current_epoch, batch_idx, self.global_rank]
         seed = int(np.random.SeedSequence(key).generate_state(1)[0])
         torch.manual_seed(seed)
@@ -192,7 +198,8 @@ def _rate(step: int, steps: int, settings: TrainingChoice) -> float:
 
 
 def _warm_average(decay: float) -> Any:
-    """An exponential average that starts quickly: its decay grows with the number of steps up to ``decay``."""
+    """An exponential average that starts quickly: its decay grows with the number of steps up to
+    ``decay``."""
 
     @torch.no_grad()
     def update(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
