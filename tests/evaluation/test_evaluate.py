@@ -51,23 +51,21 @@ def test_the_ruler_on_the_whole_training_set(official_ruler):
     assert min(normal, key=lambda row: row.accuracy * (row.num_cells >= 20) or 1).subject_id == "H9"
 
 
-def test_a_process_that_evaluates_it_is_quick_and_loads_no_framework(official_ruler, tmp_path):
-    """About two seconds of a processor; the limit leaves room for a slower one."""
+def test_a_process_that_evaluates_it_loads_no_framework(official_ruler, tmp_path):
+    """How long it takes is measured by ``benchmarks/evaluate_index.py``."""
     code = (
-        "import sys, time; from leukoscope.evaluation.evaluate import evaluate; r = evaluate(sys.argv[1]);"
+        "import sys; from leukoscope.evaluation.evaluate import evaluate; r = evaluate(sys.argv[1]);"
         "from leukoscope.evaluation.report import write_report; write_report(r, sys.argv[2]);"
         "heavy = {'torch', 'sklearn', 'lightning', 'onnxruntime'} & {*sys.modules}; assert not heavy, heavy;"
-        "print(r.metrics['auroc'].estimate, time.process_time())"
+        "print(r.metrics['auroc'].estimate)"
     )
-    started = time.monotonic()
     out = subprocess.run(
         [sys.executable, "-c", code, str(official_ruler), str(tmp_path / "report")],
         capture_output=True,
         text=True,
         check=True,
-    ).stdout.split()
-    assert float(out[0]) == pytest.approx(0.804, abs=0.001)
-    assert float(out[1]) < 12, f"{out[1]} s of a processor, {time.monotonic() - started:.1f} s in all"
+    ).stdout
+    assert float(out) == pytest.approx(0.804, abs=0.001)
 
 
 def test_rows_are_judged_whatever_their_order(make_table):
