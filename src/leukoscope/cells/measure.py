@@ -166,10 +166,21 @@ def _without_noise(body: Body) -> Body | None:
 
 def is_segmented(image: np.ndarray, body: Body) -> bool:
     """Whether ``body`` is a cell on black: three corners of the image are, and the body is no rectangle."""
+    if body.area >= _FILLED_SHARE * body.solid.size:
+        return False
+    return not touches_edge(image, body) or _num_bright_corners(image) <= 1
+
+
+def touches_edge(image: np.ndarray, body: Body) -> bool:
+    """Whether ``body`` reaches the first or last row or column of the image."""
+    x, y, width, height = body.box
+    return x == 0 or y == 0 or x + width == image.shape[1] or y + height == image.shape[0]
+
+
+def _num_bright_corners(image: np.ndarray) -> int:
     height, width = image.shape[:2]
     corners = image[:: max(height - 1, 1), :: max(width - 1, 1)].reshape(-1, 3)
-    num_bright = sum(max(corner) > NOISE for corner in corners.tolist())
-    return num_bright <= 1 and body.area < _FILLED_SHARE * body.solid.size
+    return sum(max(corner) > NOISE for corner in corners.tolist())
 
 
 def measure_body(image: np.ndarray, body: Body | None) -> Measures:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from leukoscope.cells.measure import Body, Measures, find_body, measure_body
+from leukoscope.cells.measure import Body, Measures, find_body, measure_body, touches_edge
 from leukoscope.core.config import Config
 
 FLAGS: dict[str, str] = {
@@ -29,7 +29,7 @@ FLAGS: dict[str, str] = {
 }
 """Every flag and what it says, in the order of reporting. "Cells" are those that the limits were set on."""
 
-_STEP = 4  # the shape is looked at on every fourth pixel of every fourth row
+_STEP = 6  # the shape is looked at on every sixth pixel of every sixth row
 _SATURATED = 250
 
 
@@ -62,7 +62,7 @@ class QualityLimits(Config):
     max_straight_share: float = 0.35
     min_other_radius: float = 0.5
     max_saturated_share: float = 0.01
-    min_sharpness: float = 0.031
+    min_sharpness: float = 0.03
 
 
 class Quality(NamedTuple):
@@ -140,8 +140,7 @@ def _colour_flags(measures: Measures, limits: QualityLimits) -> Iterator[str]:
 
 def _is_cut(image: np.ndarray, body: Body, limits: QualityLimits) -> bool:
     """At the edge of the image, or flat: C-NMC has pasted cells from a photograph's edge into the middle."""
-    x, y, width, height = body.box
-    if x == 0 or y == 0 or x + width == image.shape[1] or y + height == image.shape[0]:
+    if touches_edge(image, body):
         return True
     share = 1 - limits.max_straight_share
     lines = (body.solid[0], body.solid[-1], body.solid[:, 0], body.solid[:, -1])
@@ -158,20 +157,22 @@ def _is_saturated(body: Body, limits: QualityLimits) -> bool:
 
 
 def _shape_flags(body: Body, measures: Measures, limits: QualityLimits) -> Iterator[str]:
+    if min(body.solid.shape) < 2 * _STEP:
+        return
     depth = _depth(body.solid)
     _, radius, _, (column, row) = cv2.minMaxLoc(depth)
     if _has_other_body(depth, radius, body.area, limits.min_other_radius):
         yield "several"
-    # a square in the largest inscribed circle, three steps (12 pixels) off the outline
-    reach = _STEP * min(int((radius - 3) / math.sqrt(2)), 10)
-    if reach >= 16 and measures.brightness is not None:
+    # a square in the largest inscribed circle, two steps off the outline
+    reach = _STEP * min(int((radius - 2) / math.sqrt(2)), 6)
+    if reach >= 3 * _STEP and measures.brightness is not None:
         detail = _detail(body.pixels, _STEP * column + _STEP // 2, _STEP * row + _STEP // 2, reach)
         if detail < limits.min_sharpness * measures.brightness:
             yield "blurred"
 
 
 def _depth(solid: np.ndarray) -> np.ndarray:
-    """Distance to the nearest black on a grid of every fourth pixel, in steps of it; around it all is black."""
+    """Distance to the nearest black on a grid of every sixth pixel, in steps of it; its frame is black."""
     grid = np.ascontiguousarray(solid[_STEP // 2 :: _STEP, _STEP // 2 :: _STEP])
     grid[:: max(len(grid) - 1, 1)] = 0
     grid[:, :: max(grid.shape[1] - 1, 1)] = 0
