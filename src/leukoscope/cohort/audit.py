@@ -48,7 +48,7 @@ def audit(split: Manifest, *, near: bool = True, workers: int = 0) -> LeakReport
     rows, names = _rows(split)
     findings = [
         *_shared(rows.explode("owners"), "owners", "subject", names),
-        *_shared(rows.explode("groups"), "groups", "duplicate-group", names, apart="subject"),
+        *_shared(rows.explode("groups"), "groups", "duplicate-group", names, apart="owner"),
         *_shared(rows, "sha256", "exact-copy", names),
     ]
     notes = list(_notes(split, rows))
@@ -81,18 +81,18 @@ def _rows(split: Manifest) -> tuple[pl.DataFrame, list[str]]:
     rows = frame.select(
         pl.col("cell_id").alias("cell"),
         pl.col("subject_id").alias("subject"),
+        pl.col("subject_id").str.to_uppercase().alias("owner"),
         "label",
         "duplicate_group",
         pl.when(pl.col("sha256") != "").then("sha256").alias("sha256"),
         side.replace_strict(names, range(len(names)), return_dtype=pl.Int64).alias("side"),
         pl.Series("named", named, dtype=pl.String),
     )
-    own = pl.col("subject").str.to_uppercase()
     known = pl.lit(None, pl.String)
     if not split.is_synthetic:
         known = pl.col("named").replace_strict(subject_groups(), default=None, return_dtype=pl.String)
     return rows.with_columns(
-        pl.concat_list(own, "named").list.unique().list.drop_nulls().alias("owners"),
+        pl.concat_list("owner", "named").list.unique().list.drop_nulls().alias("owners"),
         pl.concat_list("duplicate_group", known).list.unique().list.drop_nulls().alias("groups"),
     ), names
 
@@ -108,8 +108,8 @@ def _shared(
 ) -> Iterator[LeakFinding]:
     """What of the column ``key`` is on two sides; with ``apart`` only where that column differs."""
     by = [key, "side", *([apart] if apart else [])]
-    facts = [pl.len().alias("num"), pl.first("cell"), *([] if apart == "subject" else [pl.first("subject")])]
-    groups = rows.filter(pl.col(key).is_not_null()).group_by(by, maintain_order=True).agg(facts)
+    grouped = rows.filter(pl.col(key).is_not_null()).group_by(by, maintain_order=True)
+    groups = grouped.agg(pl.len().alias("num"), pl.first("cell", "subject"))
     both = groups.join(groups, on=key, suffix="_b", maintain_order="left_right")
     both = both.filter(pl.col("side") < pl.col("side_b")).sort("side", "side_b", maintain_order=True)
     if apart:

@@ -33,6 +33,7 @@ thousand is proposed by accident, six agree at some turn, none reads more than 0
 A cell photographed twice reads 0.88 or more; a turned, mirrored, moved or re-compressed copy 0.97 or more."""
 
 DARK = 12  # lossy compression leaves up to about that much around a cell
+FLAT = 0.1  # root mean square of the texture, usually 0.6, below which there is nothing to compare
 CANVAS = 64
 RADIUS = 0.4 * CANVAS  # of the circle of the cell's area, in pixels of the canvas
 MIDDLE = (CANVAS - 1) / 2
@@ -85,11 +86,10 @@ def take_print(image: Picture) -> Print | None:
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
     inside = cv2.erode(np.uint8(cover > 0.5), kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)
     texture = _texture(light, inside.astype(np.float32))
-    spectrum = _spectrum(texture)
-    strength = np.linalg.norm(spectrum)
-    if not strength > 1e-3:
+    if np.linalg.norm(texture) < FLAT * np.sqrt(max(int(inside.sum()), 100)):
         return None
-    spectrum = spectrum / strength
+    spectrum = _spectrum(texture)
+    spectrum /= np.linalg.norm(spectrum)
     return Print(texture.astype(np.float16), inside.astype(bool), spectrum, _signature(spectrum))
 
 
@@ -166,7 +166,7 @@ def _texture(light: Float, inside: Float) -> Float:
     usual = np.sqrt(near(detail**2) / weight)
     overall = np.sqrt((detail**2).sum() / max(inside.sum(), 1))
     # Half of the overall difference is added below, so that a smooth part of a cell is not blown up to noise.
-    return np.asarray(detail / (usual + 0.5 * overall + 1e-3), np.float32)
+    return np.asarray(detail / (usual + 0.5 * overall + 0.05), np.float32)
 
 
 def _spectrum(texture: Float) -> Complex:

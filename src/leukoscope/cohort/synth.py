@@ -13,16 +13,15 @@ from __future__ import annotations
 import csv
 import io
 import shutil
-import struct
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from leukoscope import __version__
 from leukoscope.cohort.cell_drawing import draw_cell
+from leukoscope.cohort.layouts.cnmc2019 import LABELS_CSV, SYNTHETIC_MARK
+from leukoscope.cohort.official import official_bmps
 from leukoscope.cohort.synthetic_people import FIRST_NUMBER, Person, draw_look, draw_people, spread
 from leukoscope.core.files import write_text
 from leukoscope.core.parallel import ordered_map
@@ -30,10 +29,9 @@ from leukoscope.core.progress import track
 from leukoscope.errors import UsageError
 
 DATASET_FOLDER = "C-NMC_Leukemia"
-MARKER = "SYNTHETIC.txt"
 TRAINING = "training_data"
 PRELIMINARY = "validation_data/C-NMC_test_prelim_phase_data"
-PRELIMINARY_LABELS = "validation_data/C-NMC_test_prelim_phase_data_labels.csv"
+PRELIMINARY_LABELS = f"validation_data/{LABELS_CSV}"
 FINAL = "testing_data/C-NMC_test_final_phase_data"
 NUM_FOLDS = 3
 PRELIMINARY_SHARE = 1 / 3
@@ -97,8 +95,8 @@ def synthesize(
         _write_cells(partial, plan, workers)
         write_text(partial / PRELIMINARY_LABELS, _labels_csv(plan))
         # Inside the data set as well: who passes that folder on passes the mark on.
-        write_text(partial / MARKER, marker)
-        write_text(root / MARKER, marker)
+        write_text(partial / SYNTHETIC_MARK, marker)
+        write_text(root / SYNTHETIC_MARK, marker)
         partial.rename(root / DATASET_FOLDER)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -189,28 +187,10 @@ def _write_cells(folder: Path, plan: list[PlannedCell], workers: int) -> None:
     def write(cell: PlannedCell) -> None:
         rng = np.random.default_rng(cell.seed)
         image = draw_cell(draw_look(cell.person, rng, size=cell.size), rng, side=cell.side)
-        (folder / cell.path).write_bytes(bmp_bytes(image))
+        (folder / cell.path).write_bytes(next(official_bmps(image)))
 
     for _ in track(ordered_map(write, plan, workers=workers), "drawing synthetic cells", len(plan)):
         pass
-
-
-def bmp_bytes(image: NDArray[np.uint8]) -> bytes:
-    """An RGB image as C-NMC's files have it: a header of 54 bytes, then BGR rows from the bottom up.
-
-    Args:
-        image: uint8 ``(H, W, 3)``.
-
-    >>> data = bmp_bytes(np.zeros((450, 450, 3), np.uint8))
-    >>> len(data), data[:2]
-    (608454, b'BM')
-    """
-    height, width = image.shape[:2]
-    rows = np.zeros((height, -(-width * 3 // 4) * 4), np.uint8)
-    rows[:, : width * 3] = cv2.flip(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), 0).reshape(height, -1)
-    header = struct.pack("<2sIHHI", b"BM", 54 + rows.size, 0, 0, 54)
-    header += struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, rows.size, 3779, 3779, 0, 0)
-    return header + rows.tobytes()
 
 
 def _labels_csv(plan: list[PlannedCell]) -> str:
