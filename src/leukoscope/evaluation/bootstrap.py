@@ -14,6 +14,7 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from leukoscope.core.parallel import ordered_map
 from leukoscope.core.progress import track
 from leukoscope.evaluation import metrics
 from leukoscope.evaluation.ranking import Ranking, area_by_steps, area_under_roc
@@ -134,17 +135,19 @@ def _means(y: npt.NDArray[np.bool_], p: Floats, subjects: Subjects, times: Float
 def _ranked(y: npt.NDArray[np.bool_], p: Floats, subjects: Subjects, times: Floats) -> dict[str, Floats]:
     ranking = Ranking.of(y, p)
     owner = subjects.index[ranking.order]
-    result = {name: np.empty(len(times)) for name in ("auroc", "average_precision", "ece")}
     step = max(1, CHUNK // len(owner))
-    starts = range(0, len(times), step)
-    long = len(times) * len(owner) > LONG
-    for start in track(starts, "drawing subjects") if long else starts:
-        part = slice(start, start + step)
-        counts = ranking.sorted_counts(np.take(times[part], owner, axis=1))
-        result["auroc"][part] = area_under_roc(counts)
-        result["average_precision"][part] = area_by_steps(counts)
-        result["ece"][part] = metrics.equal_mass_error(counts, ranking.scores)
-    return result
+    parts = [times[start : start + step] for start in range(0, len(times), step)]
+
+    def read(part: Floats) -> tuple[Floats, ...]:
+        counts = ranking.sorted_counts(np.take(part, owner, axis=1))
+        error = metrics.equal_mass_error(counts, ranking.scores)
+        return area_under_roc(counts), area_by_steps(counts), error
+
+    found = ordered_map(read, parts)
+    if len(times) * len(owner) > LONG:
+        found = track(found, "drawing subjects", len(parts))
+    columns = zip(*found, strict=True)
+    return dict(zip(("auroc", "average_precision", "ece"), map(np.concatenate, columns), strict=True))
 
 
 def expanded_level(confidence: float, num_subjects: int) -> float:
