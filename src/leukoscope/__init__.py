@@ -19,7 +19,7 @@ _HOMES = {
     "LeukoscopeError": "leukoscope.errors",
 }
 
-__all__ = ["LeukoscopeError", "__version__", "load"]  # noqa: RUF022 - the version last
+__all__ = ["LeukoscopeError", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:

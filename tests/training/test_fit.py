@@ -97,7 +97,7 @@ KILLED = textwrap.dedent(
     spec = importlib.util.spec_from_file_location("fit_tests", {here!r})
     tests = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tests)
-    tests.run(tests.averaged("training.epochs=40"), pathlib.Path(sys.argv[1]))
+    tests.run(tests.averaged("training.epochs=12"), pathlib.Path(sys.argv[1]))
     """
 )
 
@@ -114,8 +114,8 @@ def test_a_killed_process_resumes_to_the_bit(tmp_path):
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    resumed = run(averaged("training.epochs=40"), tmp_path / "killed", resume=True)
-    straight = run(averaged("training.epochs=40"), tmp_path / "straight")
+    resumed = run(averaged("training.epochs=12"), tmp_path / "killed", resume=True)
+    straight = run(averaged("training.epochs=12"), tmp_path / "straight")
     assert equal_weights(straight.network, resumed.network)
     assert rows(tmp_path / "straight") == rows(tmp_path / "killed")
 

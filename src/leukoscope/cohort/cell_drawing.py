@@ -102,7 +102,7 @@ def _outline(
     radius: float, elongation: float, rng: np.random.Generator, *, ragged: bool, rough: float = 1.0
 ) -> Array:
     """A closed curve around (0, 0), ``(360, 2)`` pixels, with the area of a circle of that radius."""
-    angle = np.arange(360) * (2 * np.pi / 360)
+    angle: Array = np.arange(360, dtype=np.float64) * (2 * np.pi / 360)
     reach = np.ones(360)
     for wave, size in OUTLINE_WAVES:
         reach += rng.normal(0, size * rough) * np.cos(wave * angle + rng.uniform(0, 2 * np.pi))

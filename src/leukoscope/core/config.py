@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -90,7 +90,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def write_yaml(data: Mapping[str, Any]) -> str:
     """``data`` as YAML text, keys in their order."""
-    return cast(str, yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True))
+    return yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True)
 
 
 def override(data: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
