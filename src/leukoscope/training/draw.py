@@ -22,8 +22,9 @@ def cell_weights(
         class_balance: whether all classes are drawn equally often.
         subject_balance: a subject with n cells is drawn in proportion to n ** (1 - subject_balance).
 
-    >>> cell_weights(np.array([0, 0, 0, 1]), np.array(["a", "a", "b", "c"]), class_balance=True,
-    subject_balance=1.0) array([0.125, 0.125, 0.25 , 0.5  ])
+    >>> labels, groups = np.array([0, 0, 0, 1]), np.array(["a", "a", "b", "c"])
+    >>> cell_weights(labels, groups, class_balance=True, subject_balance=1.0)
+    array([0.125, 0.125, 0.25 , 0.5  ])
     """
     _, subject, size = np.unique(groups, return_inverse=True, return_counts=True)
     weights = size[subject].astype(np.float64) ** -subject_balance
