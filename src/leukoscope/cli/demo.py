@@ -34,7 +34,7 @@ SETTINGS = (
     "training.average=0.9",
     "augmentation.exact=1.0",
 )
-"""Changes of the recipe for synthetic cells and random starting weights: more and smaller steps on sharp cells."""
+"""Changes of the recipe for synthetic cells and random weights: more and smaller steps on sharp cells."""
 
 OWN_SETTINGS: tuple[str, ...] = ()
 """Changes of the recipe for cells of the user's own: none."""
