@@ -180,6 +180,17 @@ def test_nothing_is_unpickled(bundle, tmp_path, monkeypatch):
     assert not (tmp_path / "burgled").exists()
 
 
+def test_subjects_that_are_no_table_are_damage(bundle):
+    relist(bundle, SUBJECTS, b"PAR1 not really PAR1")
+    with pytest.raises(BundleIntegrityError, match="no table"):
+        _ = open_bundle(bundle).subjects
+    buffer = io.BytesIO()
+    ROWS.drop("role").write_parquet(buffer)
+    relist(bundle, SUBJECTS, buffer.getvalue())
+    with pytest.raises(BundleIntegrityError, match="lacks role"):
+        _ = open_bundle(bundle).subjects
+
+
 def test_references_that_unpack_to_gigabytes_are_refused(bundle, monkeypatch):
     monkeypatch.setattr(read, "MAX_NOVELTY_BYTES", 1000)
     buffer = io.BytesIO()

@@ -71,6 +71,7 @@ def test_several_inputs_keep_their_order_and_never_share_an_id(cells):
         "cells/2.png#4",
     ]
     assert resolve(given).count() == 7
+    assert ids(iter(["cells/2.png", "cells/2.png"])) == ["cells/2.png", "cells/2.png#2"]
 
 
 def test_a_zip_reads_as_its_folder_does(cells, tmp_path):

@@ -18,6 +18,7 @@ import polars as pl
 
 from leukoscope.bundle.files import BundleFiles, open_files
 from leukoscope.bundle.format import (
+    CARD,
     INFO,
     MODEL,
     NOVELTY,
@@ -90,9 +91,8 @@ class Bundle:
     Attributes:
         path: the folder or zip it was read from.
         info: the content of ``bundle.json``.
-        bundle_id: the first 16 hexadecimal digits of the SHA-256 of ``bundle.json``, which holds the hash
-        of every
-            other file: one id, one model, one set of thresholds.
+        bundle_id: the first 16 hexadecimal digits of the SHA-256 of ``bundle.json``, which holds the hash of
+            every other file: one id, one model, one set of thresholds.
         onnx: the graph's bytes.
     """
 
@@ -105,7 +105,11 @@ class Bundle:
     @cached_property
     def subjects(self) -> pl.DataFrame:
         """Every cell that fitted anything: ``subject_id, sha256, role``; hashes in a private bundle."""
-        frame = pl.read_parquet(io.BytesIO(self.read(SUBJECTS, MAX_SUBJECTS_BYTES)))
+        try:
+            frame = pl.read_parquet(io.BytesIO(self.read(SUBJECTS, MAX_SUBJECTS_BYTES)))
+        except pl.exceptions.PolarsError as error:
+            reason = str(error).splitlines()[0]
+            raise BundleIntegrityError(f"{self.path}: {SUBJECTS} is no table: {reason}") from None
         missing = {"subject_id", "sha256", "role"} - set(frame.columns)
         if missing:
             raise BundleIntegrityError(f"{self.path}: {SUBJECTS} lacks {', '.join(sorted(missing))}")
@@ -121,7 +125,7 @@ class Bundle:
     @cached_property
     def card(self) -> str:
         """The model card, Markdown."""
-        return self.read("CARD.md", MAX_INFO_BYTES).decode("utf-8")
+        return self.read(CARD, MAX_INFO_BYTES).decode("utf-8")
 
     def weights(self) -> dict[str, np.ndarray]:
         """The tensors kept for further training, by name.

@@ -48,12 +48,11 @@ def write_bundle(
     """Write a bundle; hashes, ``CARD.md`` and the salt are filled in.
 
     Args:
-        path: the folder ``NAME.leuko``; one zip of it when the name ends in ``.zip``. A bundle that is
-        there is
-            replaced, anything else that is there is left alone.
+        path: the folder ``NAME.leuko``; one zip of it when the name ends in ``.zip``. A bundle that is there
+            is replaced, a folder of anything else is left alone.
         info: what ``bundle.json`` says; its ``files`` and ``privacy`` are written anew.
-        onnx: the graph: ``cells`` uint8 (N,S,S,3) in; ``logits`` (N,K), ``embedding`` (N,D), perhaps
-        ``cam`` out.
+        onnx: the graph: ``cells`` uint8 (N,S,S,3) in; ``logits`` (N,K), ``embedding`` (N,D), perhaps ``cam``
+            out.
         subjects: one row for each cell that fitted anything: ``subject_id, sha256, role``.
         novelty: reference embeddings (M,D), kept as float16; ``info.novelty`` then gives the limit.
         weights: tensors by name, for further training.
@@ -64,8 +63,8 @@ def write_bundle(
         ``path``.
 
     Raises:
-        BundleError: for a row without a role, references without a limit, or a ``path`` that is something
-        else.
+        BundleError: for a row without a role, references without a limit, an ``info`` that cannot be read
+            back, or a ``path`` that is something else.
     """
     target = Path(path)
     if (novelty is None) != (info.novelty is None):

@@ -39,7 +39,7 @@ class Inputs:
     def __iter__(self) -> Iterator[CellInput]:
         alone = len(self.parts) == 1
         cells = (cell for part in self.parts for cell in part.cells(alone=alone))
-        for cell in _distinct(cells, alone=alone):
+        for cell in _distinct(cells, names_differ=alone and isinstance(self.parts[0], SourcePart)):
             yield cell if self.subject_id is None else cell._replace(subject_id=self.subject_id)
 
     def count(self) -> int | None:
@@ -57,10 +57,9 @@ def resolve(inputs: InputLike | Iterable[InputLike], *, subject_id: str | None =
 
     Args:
         inputs: one or several of: an image file, a folder (read recursively), a pattern such as
-        ``cells/*.bmp``,
-            a zip, a manifest or split (``.parquet`` or loaded), pixels as uint8 (H, W, 3), many of them as
-            (N, H, W, 3), the bytes of an image file. An iterator of single files and pixels is read as
-            cells are asked for.
+            ``cells/*.bmp``, a zip, a manifest or split (``.parquet`` or loaded), pixels as uint8 (H, W, 3),
+            many of them as (N, H, W, 3), the bytes of an image file. An iterator of single files and pixels
+            is read as cells are asked for.
         subject_id: whose cells they all are, whatever names and manifests say.
 
     Raises:
@@ -121,14 +120,14 @@ def _with_images(part: SourcePart) -> SourcePart:
     return part
 
 
-def _distinct(cells: Iterable[CellInput], *, alone: bool) -> Iterator[CellInput]:
+def _distinct(cells: Iterable[CellInput], *, names_differ: bool) -> Iterator[CellInput]:
     """Give every cell an id of its own.
 
-    Paths below one input differ anyhow; of other ids the hashes are kept, a few bytes each.
+    Paths below one folder differ anyhow; of other ids the hashes are kept, a few bytes each.
     """
     seen: set[int] = set()
     for cell in cells:
-        if alone and cell.cell_id == cell.path:
+        if names_differ and cell.cell_id == cell.path:
             yield cell
             continue
         chosen = next(name for name in _names(cell) if hash(name) not in seen)
