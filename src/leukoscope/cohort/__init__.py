@@ -1,1 +1,1 @@
-"""Many cells and whose they are: manifests, layouts, splits, the check of a copy, the audit, a synthetic cohort."""
+"""Many cells and whose they are: manifests, layouts, splits, checks, the audit, a synthetic cohort."""
