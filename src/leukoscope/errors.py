@@ -25,6 +25,7 @@
     │   ├── BundleIntegrityError  a file in it is missing or altered
     │   └── BundleVersionError    written by a newer Leukoscope
     └── TrainingError           a run that cannot start, go on or be believed
+        └── TrainingInterruptedError  stopped by the user before there was a model
 
 A message says what was expected and what came; ``hint`` says what to do next. The command line prints the two
 as ``error: …`` and ``hint: …`` and exits with 2.
@@ -157,3 +158,7 @@ class BundleVersionError(BundleError):
 
 class TrainingError(LeukoscopeError):
     """A run that cannot start, cannot go on or cannot be believed."""
+
+
+class TrainingInterruptedError(TrainingError):
+    """A run that the user stopped before there was a model; the command line exits with 130."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+from pathlib import Path
 
 import polars as pl
 import pytest
 
 from leukoscope.cli import demo
+from leukoscope.errors import TrainingInterruptedError
+from leukoscope.studies.run import Run
 
 FEW = ["--set", "training.epochs=1"]
 
@@ -42,15 +46,43 @@ def test_train_writes_a_run_and_says_so(leukoscope, tmp_path, tiny_split):
     assert leukoscope("bundle", "verify", out / "model.leuko").code == 0
 
 
-def test_train_without_its_extra_says_which(leukoscope, tmp_path, tiny_split, monkeypatch):
-    for name in [
-        name for name in sys.modules if name.startswith(("leukoscope.studies", "leukoscope.training"))
-    ]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "lightning", None)
-    ran = leukoscope("train", "--recipe", "cnn-45px", "--data", tiny_split, "--out", tmp_path / "run")
-    assert ran.code == 2
-    assert "leukoscope[train]" in ran.err
+def test_train_without_its_extra_says_which(tmp_path, tiny_split):
+    words = ["train", "--recipe", "cnn-45px", "--data", str(tiny_split), "--out", str(tmp_path / "run")]
+    code = (
+        "import sys; sys.modules['lightning'] = None; from leukoscope.cli.main import main; "
+        f"sys.exit(main({words!r}))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 2
+    assert "leukoscope[train]" in ran.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        (
+            Run(Path("run"), Path("run/model.leuko"), Path("run/p.parquet"), 2, {}, True),
+            "best epoch so far is in run/",
+        ),
+        (TrainingInterruptedError("folds before 1 are finished", hint="--resume goes on"), "folds before 1"),
+        (KeyboardInterrupt(), "finished epochs are in run"),
+    ],
+    ids=["after an epoch", "between folds", "before the first epoch"],
+)
+def test_an_interrupted_training_is_130_and_one_line(leukoscope, monkeypatch, outcome, said):
+    def train(*_given, **_named):
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr("leukoscope.studies.run.train", train)
+    ran = leukoscope("train", "--recipe", "cnn-45px", "--data", "x", "--out", "run")
+    assert ran.code == 130
+    assert ran.err.startswith("interrupted: ")
+    assert said in ran.err
+    assert "--resume" in ran.err
+    assert len(ran.err.splitlines()) == 1
 
 
 @pytest.fixture

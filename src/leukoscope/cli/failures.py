@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import typer
 
-from leukoscope.errors import LeukoscopeError, MissingExtraError
+from leukoscope.errors import LeukoscopeError, MissingExtraError, TrainingInterruptedError
 
 FAILED, UNUSABLE, INTERRUPTED = 1, 2, 130
 
@@ -55,14 +55,20 @@ def report_failure(error: BaseException) -> int:
         return error.code if isinstance(error.code, int) else UNUSABLE
     if isinstance(error, BrokenPipeError):
         raise error
-    if isinstance(error, Interrupted | KeyboardInterrupt | typer.Abort):
-        kept = error.kept if isinstance(error, Interrupted) else "nothing was written"
+    if isinstance(error, Interrupted | KeyboardInterrupt | typer.Abort | TrainingInterruptedError):
+        kept = _kept(error)
         print(f"interrupted: {kept}", file=sys.stderr, flush=True)
         return INTERRUPTED
     message, hint = explain(error)
     print(f"error: {_one_line(message)}", file=sys.stderr)
     print(f"hint: {_one_line(hint)}", file=sys.stderr, flush=True)
     return UNUSABLE
+
+
+def _kept(error: BaseException) -> str:
+    if isinstance(error, TrainingInterruptedError):
+        return f"{error.message}; {error.hint}"
+    return error.kept if isinstance(error, Interrupted) else "nothing was written"
 
 
 def explain(error: BaseException) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from leukoscope.cohort.manifest import Manifest
 from leukoscope.cohort.splits import fold_roles
 from leukoscope.core.files import write_json
 from leukoscope.core.progress import say
-from leukoscope.errors import TrainingError
+from leukoscope.errors import TrainingInterruptedError
 from leukoscope.evaluation.calibration import Calibration, blast_probability, fit_temperature
 from leukoscope.evaluation.evaluate import evaluate
 from leukoscope.evaluation.operating_points import OperatingPoint, sensitivity_at_least
@@ -49,7 +49,7 @@ def train_folds(recipe: Recipe, split: Manifest, out: Path, *, resume: bool, har
         folder = out / "folds" / str(fold)
         runs.append(_one_fold(recipe, fold_roles(split, fold), folder, resume=resume, hardware=hardware))
         if runs[-1].interrupted:
-            raise TrainingError(f"interrupted in fold {fold}", hint="go on with --resume")
+            raise TrainingInterruptedError(f"folds before {fold} are finished", hint="--resume goes on")
     pool = pool_folds(
         [PredictionTable.read(run.predictions) for run in runs], biased=recipe.training.class_balance
     )

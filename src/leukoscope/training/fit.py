@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from leukoscope.core.progress import progress
-from leukoscope.errors import TrainingError
+from leukoscope.errors import TrainingError, TrainingInterruptedError
 from leukoscope.models.base import CellNetwork
 from leukoscope.models.create import create_model
 from leukoscope.recipes.schema import ModelChoice, Recipe
@@ -107,7 +107,7 @@ def fit(
             with _stop_on_interrupt(keeper), suppress(InterruptedFit):
                 _trainer(recipe, hardware, keeper).fit(module, cells, ckpt_path=start)
     if keeper.best_epoch < 0:
-        raise TrainingError("interrupted before the first epoch was done", hint="start again with --resume")
+        raise TrainingInterruptedError("no epoch was finished", hint="--resume starts again")
     if not all(math.isfinite(row["train_loss"]) for row in keeper.history):
         raise TrainingError("the training loss is not a number any more", hint="lower training.learning_rate")
     network.load_state_dict(load_file(folder / "checkpoints" / BEST))
