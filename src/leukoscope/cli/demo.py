@@ -145,6 +145,8 @@ def _cohort(data: Path | None, out: Path) -> Manifest:
     from leukoscope.cohort.splits import default_protocol, split
 
     source = _synthetic(out) if data is None else data
+    if data is not None:
+        _step(1, f"your cells: {data}")
     _step(2, f"check {source}")
     print_check(check(source))
     _step(3, "measure every cell: data index")
@@ -236,4 +238,6 @@ def _program() -> str:
     if shutil.which("leukoscope"):
         return "leukoscope"
     path = Path(sys.argv[0])
+    if path.name != "leukoscope":
+        return "python -m leukoscope"
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
