@@ -52,6 +52,7 @@ def test_training_data_counts_cells_and_subjects_by_role_and_class():
         "normal": Count(num_cells=1, num_subjects=1),
     }
     assert data.counts["test"]["blast"].num_cells == 1
+    assert data.counts["unlabelled"]["unlabelled"] == Count(num_cells=1, num_subjects=0), "nobody is known"
     assert (data.protocol, data.unit, data.licence) == ("official", "subject", "CC BY 3.0")
     assert data.synthetic and not data.leaky
 

@@ -98,6 +98,13 @@ def file_kinds() -> dict[str, bytes]:
     return kinds
 
 
+class Files(dict[str, bytes]):
+    """Files by name; a failing test shows the names, not all the bytes."""
+
+    def __repr__(self) -> str:
+        return f"Files({', '.join(self)})"
+
+
 @pytest.fixture(scope="session")
-def kinds() -> dict[str, bytes]:
-    return file_kinds()
+def kinds() -> Files:
+    return Files(file_kinds())

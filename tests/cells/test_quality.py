@@ -53,6 +53,7 @@ UNFIT: dict[str, tuple[Callable[[Draw], np.ndarray], tuple[str, ...]]] = {
     "a photograph": (lambda cell: cv2.max(cell(), 140), ("not-segmented",)),
     "a speck": (lambda cell: cell(radius=15), ("none",)),
     "two cells": (lambda cell: two_cells(cell, apart=20, radius=70), ("several",)),
+    "a cell and a smaller one": (lambda cell: two_cells(cell, apart=20, radius=46), ("several",)),
     "touching cells": (lambda cell: two_cells(cell, apart=-6, radius=70), ("several",)),
     "cut by the image": (lambda cell: cell(centre=(60, 225)), ("border",)),
     "cut before it was pasted": (lambda cell: np.roll(cell(centre=(40, 225)), 130, axis=1), ("border",)),

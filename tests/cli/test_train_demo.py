@@ -87,7 +87,8 @@ def test_an_interrupted_training_is_130_and_one_line(leukoscope, monkeypatch, ou
 
 @pytest.fixture
 def small_demo(monkeypatch):
-    """The demo with fewer and smaller things in it."""
+    """The demo with fewer and smaller things in it, called by the program's name."""
+    monkeypatch.setattr("sys.argv", ["leukoscope"])
     cohort = {"subjects": 8, "cells_per_subject": 6, "unlabelled": 5, "seed": 7}
     monkeypatch.setattr(demo, "COHORT", cohort)
     monkeypatch.setattr(demo, "RECIPE", "cnn-45px")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from leukoscope.errors import TrainingError
+from leukoscope.errors import TrainingError, TrainingInterruptedError
 from leukoscope.recipes import Recipe, load_recipe
 from leukoscope.training.fit import TrainingCells, fit
 from leukoscope.training.keeper import Keeper
@@ -143,7 +143,7 @@ def test_interrupt_before_the_first_epoch_says_so(tmp_path, monkeypatch):
         original(self, *arguments)
 
     monkeypatch.setattr(Keeper, "on_train_batch_end", interrupt)
-    with pytest.raises(TrainingError, match="before the first epoch"):
+    with pytest.raises(TrainingInterruptedError, match="no epoch was finished"):
         run(small(), tmp_path)
 
 

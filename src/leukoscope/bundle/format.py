@@ -93,7 +93,7 @@ class TrainingData(Config):
 
 def _counts(frame: pl.DataFrame) -> dict[str, dict[str, Count]]:
     label = pl.col("label").fill_null("unlabelled")
-    size = [pl.len().alias("cells"), pl.col("subject_id").n_unique().alias("subjects")]
+    size = [pl.len().alias("cells"), pl.col("subject_id").drop_nulls().n_unique().alias("subjects")]
     counts: dict[str, dict[str, Count]] = {}
     grouped = frame.with_columns(label).group_by("split", "label").agg(size).sort("split", "label")
     for role, name, cells, subjects in grouped.iter_rows():

@@ -19,12 +19,10 @@ from leukoscope.errors import UsageError
 NOISE = 20
 """Largest value that counts as black where lossy compression left noise (JPEG of quality 50 and more)."""
 
-_FAINT_SHARE = (
-    0.03  # C-NMC's originals have at most 0.022 of a cell at or below NOISE, JPEG copies 0.04 and more
-)
-_FILLED_SHARE = (
-    0.97  # a rectangle on black is a photograph with a frame; real cells fill 0.87 of their box at most
-)
+# of a cell, at or below NOISE: C-NMC's originals have 0.022 at most, JPEG copies 0.04 and more
+_FAINT_SHARE = 0.03
+# of its box: real cells fill 0.87 at most, a photograph with a black frame all of it
+_FILLED_SHARE = 0.97
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 

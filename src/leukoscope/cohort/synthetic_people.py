@@ -17,7 +17,7 @@ from leukoscope.cohort.cell_drawing import Look
 FIRST_NUMBER = 101  # above every number in C-NMC, so that nobody is taken for a real subject
 
 # Log radius in pixels: means of the classes, standard deviations between people and between cells of one.
-BLAST_LOG_RADIUS, NORMAL_LOG_RADIUS = float(np.log(108)), float(np.log(86))
+BLAST_LOG_RADIUS, NORMAL_LOG_RADIUS = float(np.log(107.4)), float(np.log(86))
 RADIUS_BETWEEN, RADIUS_WITHIN = 0.06, 0.115
 LARGE_NORMAL_SHARE, LARGE_NORMAL_LOG_RADIUS = 0.25, float(np.log(104))
 # Texture: below zero coarse, above zero fine; blasts have the mean +1, normal cells -1.
