@@ -92,9 +92,28 @@ class TestLeukoscopeS:
         model = create_model("leukoscope-s")
         model.start_from(weights, pixels)
         ours = model.features[:4].eval()(model.scale(pixels))
-        # torchvision's first layers pad differently; from the same maps on, the first module must agree
+        # torchvision's first layers pad differently; from the same maps on, the modules must agree,
+        # but for the one number by which all maps are divided
         stem = model.features[:3](model.scale(pixels))
-        torch.testing.assert_close(ours, reference[3](stem), atol=1e-2, rtol=1e-3)
+        torch.testing.assert_close(ours * 64, reference[3](stem * 64), atol=1e-2, rtol=1e-3)
+
+    def test_reads_mean_and_local_contrast_of_the_first_module_and_the_last(self):
+        model = settled("leukoscope-s", 64)
+        pixels = torch.from_numpy(random_cells(2, 64)).permute(0, 3, 1, 2).float()
+        with torch.inference_mode():
+            fine = model.features[:4](model.scale(pixels)).numpy()
+            deep = model.features(model.scale(pixels)).numpy()
+            embedding = model.read(pixels).embedding.numpy()
+        blocks = fine.reshape(2, 128, 4, 4, 4, 4)  # N, D, row of blocks, row, column of blocks, column
+        contrast = np.log(blocks.var(axis=(3, 5)) + 0.003).mean((2, 3))
+        read = np.concatenate([fine.mean((2, 3)), contrast, deep.mean((2, 3))], 1)
+        mean, spread = model.head.norm.running_mean.numpy(), model.head.norm.running_var.numpy() ** 0.5
+        expected = (read - mean) / (spread + 1e-9) * np.repeat([1.0, 0.3], [256, 512])
+        np.testing.assert_allclose(embedding, expected, atol=2e-2, rtol=2e-2)
+
+    def test_a_size_that_does_not_divide_is_refused(self):
+        with pytest.raises(ConfigError, match="multiple of 16"):
+            create_model("leukoscope-s").eval()(torch.zeros(1, 100, 100, 3, dtype=torch.uint8))
 
     def test_refuses_weights_of_another_network(self):
         with pytest.raises(TrainingError, match=r"features\.0\.weight"):

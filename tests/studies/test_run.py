@@ -14,6 +14,7 @@ from leukoscope.cohort.splits import split
 from leukoscope.core.progress import say
 from leukoscope.errors import ConfigError, TrainingError, UsageError
 from leukoscope.evaluation.calibration import fit_temperature
+from leukoscope.evaluation.evaluate import evaluate
 from leukoscope.evaluation.table import PredictionTable
 from leukoscope.inference.predictor import Predictor
 from leukoscope.studies import folds as folds_module
@@ -135,14 +136,15 @@ class TestRefusals:
             train("cnn-45px", holdout, tmp_path / "run", settings=[*QUICK, "training.learning_rate=0.01"])
 
 
-class TestFolds:
-    @pytest.fixture(scope="class")
-    def folds(self, cohort, tmp_path_factory):
-        path = tmp_path_factory.mktemp("split") / "folds.parquet"
-        split(cohort, protocol="grouped-kfold", folds=3).write(path)
-        out = tmp_path_factory.mktemp("runs") / "folds"
-        return path, train("cnn-45px", path, out, fold="all", settings=QUICK)
+@pytest.fixture(scope="module")
+def folds(cohort, tmp_path_factory):
+    path = tmp_path_factory.mktemp("split") / "folds.parquet"
+    split(cohort, protocol="grouped-kfold", folds=3).write(path)
+    out = tmp_path_factory.mktemp("runs") / "folds"
+    return path, train("cnn-45px", path, out, fold="all", settings=QUICK)
 
+
+class TestFolds:
     def test_every_cell_is_tested_once_by_a_model_that_never_saw_its_subject(self, folds):
         path, run = folds
         rows, labelled = (
@@ -164,6 +166,19 @@ class TestFolds:
         )
         expected = fitted.apply(here.select("logit_normal", "logit_blast").to_numpy())[:, 1]
         np.testing.assert_allclose(here["blast_probability"], expected, atol=1e-5)
+
+    def test_a_fold_is_read_at_a_threshold_fitted_on_the_other_folds(self, folds):
+        _, run = folds
+        table = PredictionTable.read(run.predictions)
+        others = table.frame.filter(pl.col("fold") != 1)
+        calibration, point = folds_module.pooled_limits(
+            others, table.classes, table.positive_classes, biased=False, fitted_on=""
+        )
+        (reading,) = evaluate(table).operating_points.values()
+        assert reading.thresholds_by_fold["1"] == (point.normal_below, point.blast_from)
+        assert len(set(reading.thresholds_by_fold.values())) == 3
+        called = (table.frame["decision"] == "blast").to_numpy()
+        assert reading.sensitivity.estimate == pytest.approx(called[table.y].mean())
 
     def test_the_shipped_model_knows_everybody_and_carries_the_figures_of_the_pool(self, folds):
         path, run = folds

@@ -12,10 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torchvision
+from safetensors.torch import save_file
 
 from leukoscope.errors import TrainingError, TrainingInterruptedError
+from leukoscope.models.create import create_model
 from leukoscope.recipes import Recipe, load_recipe
-from leukoscope.training.fit import TrainingCells, fit
+from leukoscope.recipes.schema import ModelChoice
+from leukoscope.training.fit import TrainingCells, build_network, fit
 from leukoscope.training.keeper import Keeper
 
 
@@ -191,3 +195,63 @@ def test_two_processes_train(tmp_path):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert [row["epoch"] for row in rows(tmp_path)] == [1, 2, 3]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    torch.manual_seed(3)
+    source = torchvision.models.squeezenet1_1(weights=None).features.state_dict()
+    path = tmp_path_factory.mktemp("weights") / "squeezenet.safetensors"
+    save_file({f"features.{name}": value for name, value in source.items()}, path)
+    return path
+
+
+class TestTrunk:
+    """A trunk that starts from given weights is kept, or trained at its own rate; a random one never is
+    kept."""
+
+    def fitted(self, folder: Path, *settings: str) -> torch.nn.Module:
+        recipe = load_recipe(
+            "leukoscope-s",
+            ["training.epochs=1", "training.cells_per_epoch=48", "training.batch_size=16", *settings],
+        )
+        data = two_kinds(64, 32)
+        return fit(recipe, data, train=TRAIN, validation=VALIDATION, folder=folder).network
+
+    def started(self, weights: Path) -> torch.nn.Module:
+        data = two_kinds(64, 32)
+        some = np.sort(np.random.default_rng(0).permutation(TRAIN)[:128])
+        choice = ModelChoice(name="leukoscope-s", weights=str(weights))
+        return build_network(choice, 2, data.cells[some], seed=0)
+
+    def test_kept_with_its_statistics(self, tmp_path, weights):
+        network = self.fitted(tmp_path, f"model.weights={weights}", "training.trunk_rate=0")
+        before = self.started(weights)
+        assert equal_weights(before.trunk, network.trunk)
+        assert not torch.equal(before.head.linear.weight, network.head.linear.weight)
+
+    def test_trained_at_its_own_rate(self, tmp_path, weights):
+        def moved(rate: float) -> float:
+            network = self.fitted(
+                tmp_path / str(rate), f"model.weights={weights}", f"training.trunk_rate={rate}"
+            )
+            return float((network.features[0].weight - self.started(weights).features[0].weight).abs().sum())
+
+        assert 0 < moved(0.01) < moved(1.0) / 10
+
+    def test_random_weights_are_all_trained(self, tmp_path):
+        network = self.fitted(tmp_path, "training.trunk_rate=0")
+        torch.manual_seed(0)
+        assert not torch.equal(network.features[0].weight, create_model("leukoscope-s").features[0].weight)
+
+    def test_the_decay_of_the_head_is_its_own(self, tmp_path):
+        def size(decay: float) -> float:
+            network = self.fitted(
+                tmp_path / str(decay),
+                f"training.head_decay={decay}",
+                "training.average=0",
+                "training.warmup_steps=0",
+            )
+            return float(network.head.linear.weight.abs().sum())
+
+        assert size(10.0) < 0.8 * size(0.0)

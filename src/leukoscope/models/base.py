@@ -28,11 +28,16 @@ class Outputs(NamedTuple):
 class CellNetwork(nn.Module):
     """Base of all networks.
 
-    A subclass sets ``num_classes`` and writes :meth:`scale` and :meth:`read`. Training calls :meth:`read`
-    with the pixels that augmentation gives; everything else calls the network with uint8 cells.
+    A subclass sets ``num_classes`` and writes :attr:`trunk`, :meth:`scale` and :meth:`read`. Training calls
+    :meth:`read` with the pixels that augmentation gives; everything else calls the network with uint8 cells.
     """
 
     num_classes: int
+
+    @property
+    def trunk(self) -> nn.Module:
+        """The layers before the head: what a recipe may train at a lower rate, or keep as it started."""
+        raise NotImplementedError
 
     def scale(self, pixels: Tensor) -> Tensor:
         """Pixels (N, 3, S, S) float32 in 0..255, RGB, to what the first layer expects."""
@@ -67,18 +72,26 @@ class MeanPoolHead(nn.Module):
     """Mean over the map, standardised, dropout, one linear layer: the head that has a class map.
 
     The standardisation (batch norm without gain) keeps the step size of the linear layer independent of how
-    large the features are, which differs by two orders between random and ImageNet weights.
+    large the features are, which differs by orders between random and ImageNet weights.
+
+    Args:
+        num_classes: K.
+        dropout: share of the standardised features dropped in training.
+        gains: (D,) factor of each standardised feature; a small one makes the fit lean on it less.
     """
 
-    def __init__(self, num_features: int, num_classes: int, dropout: float) -> None:
+    gains: Tensor
+
+    def __init__(self, num_classes: int, dropout: float, gains: Tensor) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm1d(num_features, affine=False)
+        self.norm = nn.BatchNorm1d(len(gains), affine=False)
+        self.register_buffer("gains", gains)
         self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(num_features, num_classes)
+        self.linear = nn.Linear(len(gains), num_classes)
 
     def forward(self, maps: Tensor) -> Outputs:
         """Outputs for feature maps (N, D, h, w)."""
-        embedding = self.norm(maps.mean((2, 3)))
+        embedding = self.norm(maps.mean((2, 3))) * self.gains
         logits = self.linear(self.dropout(embedding))
         return Outputs(logits, embedding, None if self.training else self.class_map(maps))
 
@@ -88,7 +101,7 @@ class MeanPoolHead(nn.Module):
         if self.norm.running_mean is None or self.norm.running_var is None:
             raise RuntimeError("the head keeps running statistics")
         spread = (self.norm.running_var + self.norm.eps).sqrt()
-        standard = (maps - self.norm.running_mean[:, None, None]) / spread[:, None, None]
+        standard = (maps - self.norm.running_mean[:, None, None]) * (self.gains / spread)[:, None, None]
         return nn.functional.conv2d(standard, self.linear.weight[:, :, None, None])
 
 

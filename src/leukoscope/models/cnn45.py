@@ -47,6 +47,11 @@ class CNN45(CellNetwork):
         self.dense = nn.Sequential(*head)
         self.score = nn.Linear(width, 1)
 
+    @property
+    def trunk(self) -> nn.Module:
+        """The convolutions."""
+        return self.features
+
     def scale(self, pixels: Tensor) -> Tensor:
         """Divides by 255, as the document does."""
         return pixels / 255

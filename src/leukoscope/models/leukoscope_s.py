@@ -3,8 +3,12 @@
 At 112 pixels it has 0.53 M parameters and 56 M multiply-adds. Its trunk has the shapes of SqueezeNet 1.1
 without the last module (Iandola et al. 2016), so that it can start from that network's ImageNet weights;
 batch norm, which SqueezeNet lacks, stands behind the narrow squeeze layers only, where it costs little
-memory traffic, and makes training from random weights work. The head is mean pooling and one linear layer,
-so every logit is the mean of a class map.
+memory traffic, and makes training from random weights work.
+
+The head reads three things of every place of a 7x7 map: the mean and the local contrast of the first fire
+module's maps, and the maps of the last one. What separates the classes in people never seen is fine colour
+and texture, which the first module still has and the last one has lost (docs/decisions/0605). Mean pooling
+and one linear layer follow, so every logit is the mean of a class map.
 """
 
 from __future__ import annotations
@@ -15,11 +19,19 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from leukoscope.errors import TrainingError
+from leukoscope.errors import ConfigError, TrainingError
 from leukoscope.models.base import CellNetwork, MeanPoolHead, Outputs, architectures
 
 IMAGENET_MEAN = (123.68, 116.779, 103.939)
 TYPICAL_PIXEL = 64.0
+FINE_LAYERS = 4
+"""The stem, its pooling and the first fire module."""
+BLOCK = 4
+"""Places of the first fire module's maps, to either side, that make one place of the last one's."""
+SMALLEST_VARIANCE = 0.003
+FINE, DEEP = 128, 512
+DEEP_GAIN = 0.3
+"""Of the last module's standardised features: together they weigh as much as half of the fine ones."""
 
 
 class Fire(nn.Module):
@@ -54,7 +66,7 @@ class LeukoscopeS(CellNetwork):
 
     Args:
         num_classes: K.
-        dropout: share of the embedding (512) dropped in training.
+        dropout: share of the embedding (768: 128 means, 128 contrasts, 512 deep) dropped in training.
     """
 
     def __init__(self, num_classes: int = 2, *, dropout: float = 0.2) -> None:
@@ -75,7 +87,8 @@ class LeukoscopeS(CellNetwork):
             Fire(384, 48, 192),
             Fire(384, 64, 256),
         )
-        self.head = MeanPoolHead(512, num_classes, dropout)
+        gains = torch.cat([torch.ones(2 * FINE), torch.full((DEEP,), DEEP_GAIN)])
+        self.head = MeanPoolHead(num_classes, dropout, gains)
         self._start()
 
     def _start(self) -> None:
@@ -93,15 +106,39 @@ class LeukoscopeS(CellNetwork):
         """Pixels less ImageNet's mean colour, as the SqueezeNet weights expect; no division."""
         return pixels - pixels.new_tensor(IMAGENET_MEAN)[:, None, None]
 
+    @property
+    def trunk(self) -> nn.Module:
+        """The stem and the fire modules."""
+        return self.features
+
     def read(self, pixels: Tensor) -> Outputs:
-        """Outputs for pixels (N, 3, S, S); any S from 32."""
-        return cast(Outputs, self.head(self.features(self.scale(pixels))))
+        """Outputs for pixels (N, 3, S, S).
+
+        Raises:
+            ConfigError: when S is no multiple of 16.
+        """
+        if not torch.jit.is_tracing() and pixels.shape[-1] % 16:
+            raise ConfigError(
+                f"leukoscope-s reads cells of a multiple of 16 pixels. Received: {int(pixels.shape[-1])}",
+                hint="set preprocess.size, such as 112 or 128",
+            )
+        return cast(Outputs, self.head(self._maps(pixels)))
+
+    def _maps(self, pixels: Tensor) -> Tensor:
+        """(N, 768, S/16, S/16)."""
+        fine = self.features[:FINE_LAYERS](self.scale(pixels))
+        mean = nn.functional.avg_pool2d(fine, BLOCK)
+        variance = (nn.functional.avg_pool2d(fine * fine, BLOCK) - mean * mean).clamp(min=0)
+        contrast = torch.log(variance + SMALLEST_VARIANCE)
+        return torch.cat([mean, contrast, self.features[FINE_LAYERS:](fine)], 1)
 
     def start_from(self, weights: Mapping[str, Tensor], pixels: Tensor) -> None:
         """Take over weights of this network, or ImageNet weights of SqueezeNet 1.1 (``features.*``).
 
         SqueezeNet has no batch norm: each norm is set, from some of the cells to be trained on, so that it
-        changes nothing at first. The head then gets the statistics of the features.
+        changes nothing at first. Its maps are of the order of pixels; since it has rectified linear units
+        only, weights of the stem and all biases divided by one number divide every map by it. The head then
+        gets the statistics of the features.
 
         Args:
             weights: tensors by name.
@@ -120,7 +157,11 @@ class LeukoscopeS(CellNetwork):
             raise TrainingError(
                 f"these are no weights of SqueezeNet 1.1: '{unfit[0]}' is missing or of another shape"
             )
-        self.load_state_dict({name: weights[name] for name in needed}, strict=False)
+        scaled = {name for name in needed if name.endswith(".bias")} | {"features.0.weight"}
+        self.load_state_dict(
+            {name: weights[name] / TYPICAL_PIXEL if name in scaled else weights[name] for name in needed},
+            strict=False,
+        )
         self._adopt(pixels)
 
     @torch.no_grad()
@@ -136,5 +177,7 @@ class LeukoscopeS(CellNetwork):
                 module.norm.eval()
             maps = module(maps)
             module.train()
-        pooled = maps.mean((2, 3))
+        training = self.training
+        pooled = self.eval()._maps(pixels).mean((2, 3))
+        self.train(training)
         self.head.norm.running_mean, self.head.norm.running_var = pooled.mean(0), pooled.var(0)

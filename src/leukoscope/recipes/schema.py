@@ -57,7 +57,10 @@ class TrainingChoice(Config):
 
     ``subject_balance`` is the power by which a subject's number of cells is discounted when cells are drawn:
     0 draws all cells alike, 1 draws all subjects of a class alike. ``class_balance`` draws both classes
-    equally often. ``cells_per_epoch`` 0 means as many as there are. ``patience`` 0 never stops early.
+    equally often. ``trunk_rate`` is the learning rate, as a share, of the layers before the head when they
+    start from given weights (random ones always get all of it); 0 keeps them as they started, their batch-norm
+    statistics too. ``head_decay`` is the weight decay of the layers behind them; without it they have
+    ``weight_decay`` too. ``cells_per_epoch`` 0 means as many as there are. ``patience`` 0 never stops early.
     ``average`` is the decay of the running average of the weights that is kept as the model; 0 keeps the
     last weights themselves.
     """
@@ -67,7 +70,9 @@ class TrainingChoice(Config):
     cells_per_epoch: int = Field(0, ge=0)
     optimiser: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: float = Field(1e-3, gt=0)
+    trunk_rate: float = Field(1.0, ge=0, le=1)
     weight_decay: float = Field(0.0, ge=0)
+    head_decay: float | None = Field(None, ge=0)
     schedule: Literal["constant", "cosine"] = "constant"
     warmup_steps: int = Field(0, ge=0)
     label_smoothing: float = Field(0.0, ge=0, lt=0.5)

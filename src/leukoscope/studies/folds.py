@@ -78,6 +78,9 @@ def _one_fold(recipe: Recipe, roles: Manifest, folder: Path, *, resume: bool, ha
 def pool_folds(tables: Sequence[PredictionTable], *, biased: bool) -> PredictionTable:
     """The test rows of all folds in one table, each fold calibrated on the test rows of all other folds.
 
+    The table's metadata hold, as ``operating_points``, each fold's operating point, fitted on the other folds
+    too, so that an evaluation reads every row at a threshold that its subject had no part in.
+
     Args:
         tables: one of each fold, with ``split``, ``fold`` and ``logit_<class>``.
         biased: whether to fit a bias beside the temperature, as for a training that re-weighted the classes.
@@ -88,16 +91,18 @@ def pool_folds(tables: Sequence[PredictionTable], *, biased: bool) -> Prediction
     pool = pl.concat([table.frame.filter(pl.col("split") == "test") for table in tables])
     classes, positive = tables[0].classes, tables[0].positive_classes
     folds = pool["fold"].to_numpy()
-    parts = []
+    parts, points = [], {}
     for fold in np.unique(folds):
         others, here = _readable(pool.filter(pl.col("fold") != fold)), pool.filter(pl.col("fold") == fold)
         calibration, point = pooled_limits(
             others, classes, positive, biased=biased, fitted_on="the other folds"
         )
         parts.append(_recalibrated(here, classes, positive, calibration, point))
+        points[str(fold)] = [point.model_dump()]
     order = pl.DataFrame({"cell_id": pool["cell_id"]})
     frame = order.join(pl.concat(parts), on="cell_id", how="left", maintain_order="left").select(pool.columns)
-    return PredictionTable(frame, dict(tables[0].metadata) | {"bundle_id": "pooled out of fold"})
+    said = {"bundle_id": "pooled out of fold", "operating_points": json.dumps(points)}
+    return PredictionTable(frame, dict(tables[0].metadata) | said)
 
 
 def pooled_limits(

@@ -92,7 +92,8 @@ def fit(
     _check(data, train)
     some = np.sort(np.random.default_rng(recipe.training.seed).permutation(train)[:NUM_STARTING_CELLS])
     network = build_network(recipe.model, len(data.positive), data.cells[some], seed=recipe.training.seed)
-    module = CellModule(network, recipe.augmentation, recipe.training)
+    started = recipe.model.weights != "none"
+    module = CellModule(network, recipe.augmentation, recipe.training, started=started)
     cells = CellData(
         data.cells, data.labels, data.groups, train=train, validation=validation, settings=recipe.training
     )

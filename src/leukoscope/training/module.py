@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import lightning
 import numpy as np
@@ -110,10 +110,19 @@ class CellModule(lightning.LightningModule):
 
     Seeds are set before every batch from the recipe's seed, the epoch and the batch, so an epoch is the same
     whether the run came to it or was resumed there.
+
+    Args:
+        network: with its starting weights.
+        augmentation, settings: of the recipe.
+        started: whether the weights were given, so that ``trunk_rate`` holds, and not random.
     """
 
-    def __init__(self, network: CellNetwork, augmentation: Augmentation, settings: TrainingChoice) -> None:
+    def __init__(
+        self, network: CellNetwork, augmentation: Augmentation, settings: TrainingChoice, *, started: bool
+    ) -> None:
         super().__init__()
+        self.trunk_rate = settings.trunk_rate if started else 1.0
+        network.trunk.requires_grad_(self.trunk_rate > 0)
         self.network = network.to(memory_format=torch.channels_last)
         self.augmentation, self.settings = augmentation, settings
         self.average: AveragedModel | None = None
@@ -133,8 +142,16 @@ class CellModule(lightning.LightningModule):
         """The network that is validated and kept: the averaged one where there is an average."""
         return self.network if self.average is None else self.average.module  # type: ignore[return-value]
 
+    def train(self, mode: bool = True) -> Self:
+        """As torch's; a trunk that is kept as it started keeps its batch-norm statistics too."""
+        super().train(mode)
+        if self.trunk_rate == 0:
+            self.network.trunk.eval()
+        return self
+
     def on_train_epoch_start(self) -> None:
-        """Start the sums of this epoch."""
+        """Start the sums of this epoch, in training mode: Lightning leaves modes as it found them."""
+        self.train()
         self.training_sums = torch.zeros(3, device=self.device)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
@@ -172,13 +189,20 @@ class CellModule(lightning.LightningModule):
         self.validation_logits, self.validation_labels = [], []
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The recipe's optimiser; weight decay on matrices only."""
+        """The recipe's optimiser, trunk and head each at its own rate and decay; no decay of biases."""
         settings = self.settings
-        parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
-        groups = [
-            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-        ]
+        trunk = {id(parameter) for parameter in self.network.trunk.parameters()}
+        head_decay = settings.weight_decay if settings.head_decay is None else settings.head_decay
+        groups: list[dict[str, Any]] = []
+        for in_trunk, share, decay in (
+            (True, self.trunk_rate, settings.weight_decay),
+            (False, 1.0, head_decay),
+        ):
+            own = [p for p in self.network.parameters() if p.requires_grad and (id(p) in trunk) == in_trunk]
+            rate = settings.learning_rate * share
+            groups.append({"params": [p for p in own if p.ndim > 1], "lr": rate, "weight_decay": decay})
+            groups.append({"params": [p for p in own if p.ndim <= 1], "lr": rate, "weight_decay": 0.0})
+        groups = [group for group in groups if group["params"]]
         optimiser: torch.optim.Optimizer
         if settings.optimiser == "sgd":
             optimiser = torch.optim.SGD(groups, lr=settings.learning_rate, momentum=0.9, nesterov=True)
