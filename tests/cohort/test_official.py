@@ -44,6 +44,8 @@ def test_duplicates_are_the_known_ones():
         frozenset(("51", "75", "78")),
         frozenset(("H2", "H4", "H5", "H6")),
         frozenset(("H3", "H10")),
+        frozenset(("1", "15")),  # these two by cells photographed twice, not by equal files
+        frozenset(("H14", "H24")),
     }
     assert set().union(*groups) == set(subject_groups())
 

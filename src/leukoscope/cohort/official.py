@@ -35,8 +35,8 @@ def official_index() -> pl.DataFrame:
             test.
         sha256: of the published BMP, in hexadecimal.
         cell_width, cell_height: the bounding box in pixels, counted; training cells only.
-        duplicate_group: of subjects that share pictures (``20+21``), or of final cells that are the same
-            picture.
+        duplicate_group: of subjects that share pictures (``20+21``) or cells photographed twice
+            (``H14+H24``), or of final cells that are the same picture.
     """
     packed = pl.read_parquet(BytesIO(files("leukoscope.cohort").joinpath("cnmc2019.parquet").read_bytes()))
     return packed.with_columns(pl.col("sha256").bin.encode("hex"))
@@ -50,10 +50,10 @@ def _groups() -> tuple[tuple[str, str], ...]:
 
 
 def subject_groups() -> dict[str, str]:
-    """The duplicate group of each subject that shares pictures with another.
+    """The duplicate group of each subject that shares pictures, or cells photographed twice, with another.
 
     >>> subject_groups()["H3"], sorted(set(subject_groups().values()))
-    ('H3+H10', ['20+21', '51+75+78', 'H2+H4+H5+H6', 'H3+H10'])
+    ('H3+H10', ['1+15', '20+21', '51+75+78', 'H14+H24', 'H2+H4+H5+H6', 'H3+H10'])
     """
     return dict(_groups())
 
