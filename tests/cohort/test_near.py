@@ -12,6 +12,7 @@ from leukoscope.cells.decode import decode
 from leukoscope.cohort import near
 from leukoscope.cohort.cell_drawing import Look, draw_cell
 from leukoscope.cohort.near import CONFIRMED, NearCopy, near_copies, similarity, take_print
+from leukoscope.cohort.official import subject_groups
 
 SIDE = 300
 
@@ -142,18 +143,11 @@ def test_on_real_cells_copies_are_found_and_only_those(real_data):
     pairs = {(pair.first, pair.second - len(prints)) for pair in found}
     assert np.mean([(place, place) in pairs for place in range(len(paths))]) >= 0.99
     people = [path.name.split("_")[1].upper() for path in paths]
-    together = (
-        {"20", "21"},
-        {"51", "75", "78"},
-        {"H2", "H4", "H5", "H6"},
-        {"H3", "H10"},
-        {"H14", "H24"},
-        {"1", "15"},
-    )
+    group = subject_groups()
     strangers = [
         (one, other)
         for one, other in pairs
         if people[one] != people[other]
-        and not any({people[one], people[other]} <= group for group in together)
+        and group.get(people[one], people[one]) != group.get(people[other], people[other])
     ]
     assert strangers == []
