@@ -171,7 +171,7 @@ class TestFolds:
         _, run = folds
         table = PredictionTable.read(run.predictions)
         others = table.frame.filter(pl.col("fold") != 1)
-        calibration, point = folds_module.pooled_limits(
+        _, point = folds_module.pooled_limits(
             others, table.classes, table.positive_classes, biased=False, fitted_on=""
         )
         (reading,) = evaluate(table).operating_points.values()

@@ -240,7 +240,7 @@ class TestTrunk:
         assert 0 < moved(0.01) < moved(1.0) / 10
 
     def test_random_weights_are_all_trained(self, tmp_path):
-        network = self.fitted(tmp_path, "training.trunk_rate=0")
+        network = self.fitted(tmp_path, "model.weights=none", "training.trunk_rate=0")
         torch.manual_seed(0)
         assert not torch.equal(network.features[0].weight, create_model("leukoscope-s").features[0].weight)
 
@@ -248,6 +248,7 @@ class TestTrunk:
         def size(decay: float) -> float:
             network = self.fitted(
                 tmp_path / str(decay),
+                "model.weights=none",
                 f"training.head_decay={decay}",
                 "training.average=0",
                 "training.warmup_steps=0",

@@ -117,7 +117,7 @@ class LeukoscopeS(CellNetwork):
         Raises:
             ConfigError: when S is no multiple of 16.
         """
-        if not torch.jit.is_tracing() and pixels.shape[-1] % 16:
+        if not torch.onnx.is_in_onnx_export() and pixels.shape[-1] % 16:
             raise ConfigError(
                 f"leukoscope-s reads cells of a multiple of 16 pixels. Received: {int(pixels.shape[-1])}",
                 hint="set preprocess.size, such as 112 or 128",
@@ -157,11 +157,7 @@ class LeukoscopeS(CellNetwork):
             raise TrainingError(
                 f"these are no weights of SqueezeNet 1.1: '{unfit[0]}' is missing or of another shape"
             )
-        scaled = {name for name in needed if name.endswith(".bias")} | {"features.0.weight"}
-        self.load_state_dict(
-            {name: weights[name] / TYPICAL_PIXEL if name in scaled else weights[name] for name in needed},
-            strict=False,
-        )
+        self.load_state_dict({name: weights[name] / _divisor(name) for name in needed}, strict=False)
         self._adopt(pixels)
 
     @torch.no_grad()
@@ -181,3 +177,20 @@ class LeukoscopeS(CellNetwork):
         pooled = self.eval()._maps(pixels).mean((2, 3))
         self.train(training)
         self.head.norm.running_mean, self.head.norm.running_var = pooled.mean(0), pooled.var(0)
+
+
+def squeezenet_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of SqueezeNet 1.1 that a network started from, out of its own, where its trunk was kept.
+
+    Args:
+        weights: of a Leukoscope-S, by name.
+    """
+    return {
+        name: value * _divisor(name)
+        for name, value in weights.items()
+        if name.startswith("features.") and ".norm." not in name
+    }
+
+
+def _divisor(name: str) -> float:
+    return TYPICAL_PIXEL if name == "features.0.weight" or name.endswith(".bias") else 1.0

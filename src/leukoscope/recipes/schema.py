@@ -17,7 +17,8 @@ from leukoscope.errors import UsageError
 class ModelChoice(Config):
     """Which network, and what it starts from.
 
-    ``weights`` is ``none`` for random ones, or a local safetensors file; it is recorded either way.
+    ``weights`` is ``none`` for random ones, ``starter`` for the ImageNet weights in the trunk of the starter
+    bundle, which no cell has changed, or a local safetensors file; it is recorded either way.
     """
 
     name: str
@@ -58,8 +59,8 @@ class TrainingChoice(Config):
     ``subject_balance`` is the power by which a subject's number of cells is discounted when cells are drawn:
     0 draws all cells alike, 1 draws all subjects of a class alike. ``class_balance`` draws both classes
     equally often. ``trunk_rate`` is the learning rate, as a share, of the layers before the head when they
-    start from given weights (random ones always get all of it); 0 keeps them as they started, their batch-norm
-    statistics too. ``head_decay`` is the weight decay of the layers behind them; without it they have
+    start from given weights (random ones always get all of it); 0 keeps them as they started, statistics of
+    batch norm too. ``head_decay`` is the weight decay of the layers behind them; without it they have
     ``weight_decay`` too. ``cells_per_epoch`` 0 means as many as there are. ``patience`` 0 never stops early.
     ``average`` is the decay of the running average of the weights that is kept as the model; 0 keeps the
     last weights themselves.

@@ -18,11 +18,14 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor
 
+from leukoscope.bundle.read import STARTER, open_bundle
 from leukoscope.core.progress import progress
 from leukoscope.errors import TrainingError, TrainingInterruptedError
 from leukoscope.models.base import CellNetwork
 from leukoscope.models.create import create_model
+from leukoscope.models.leukoscope_s import squeezenet_weights
 from leukoscope.recipes.schema import ModelChoice, Recipe
 from leukoscope.training.cache import Cells
 from leukoscope.training.draw import Index
@@ -116,7 +119,8 @@ def fit(
 
 
 def build_network(choice: ModelChoice, num_classes: int, cells: Cells, *, seed: int) -> CellNetwork:
-    """The recipe's network with its starting weights: seeded random ones, or those of a safetensors file.
+    """The recipe's network with its starting weights: seeded random ones, ImageNet's out of the starter
+    bundle, or those of a safetensors file.
 
     Args:
         choice: name, arguments, weights.
@@ -131,19 +135,29 @@ def build_network(choice: ModelChoice, num_classes: int, cells: Cells, *, seed: 
     network = create_model(choice.name, num_classes=num_classes, **choice.arguments)
     if choice.weights == "none":
         return network
-    path = Path(choice.weights)
     try:
-        weights = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise TrainingError(
-            f"model.weights: {path} cannot be read: {error}",
-            hint="give a safetensors file, or 'none' for random weights",
-        ) from None
-    try:
+        weights = _starter_weights() if choice.weights == STARTER else _weights_of_file(Path(choice.weights))
         network.start_from(weights, torch.from_numpy(cells).permute(0, 3, 1, 2).float())
     except TrainingError as error:
-        raise TrainingError(f"model.weights: {path}: {error.message}", hint=error.hint) from None
+        raise TrainingError(f"model.weights: {choice.weights}: {error.message}", hint=error.hint) from None
     return network
+
+
+def _weights_of_file(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(
+            f"it cannot be read: {error}", hint="give a safetensors file, or 'none' for random weights"
+        ) from None
+
+
+def _starter_weights() -> dict[str, Tensor]:
+    """What the starter's trunk started from. It is a start for other cells only if none has changed it."""
+    starter = open_bundle(STARTER)
+    if starter.info.recipe.get("training", {}).get("trunk_rate", 1.0) != 0:
+        raise TrainingError("its trunk was trained on cells", hint="give a file of ImageNet weights")
+    return squeezenet_weights({name: torch.from_numpy(value) for name, value in starter.weights().items()})
 
 
 def _check(data: TrainingCells, train: Index) -> None:
