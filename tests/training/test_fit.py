@@ -71,6 +71,14 @@ def test_the_same_seed_gives_the_same_network(tmp_path):
     assert not equal_weights(first.network, other.network)
 
 
+@pytest.mark.parametrize(("monitor", "kept"), [("loss", 1), ("none", 3)])
+def test_a_recipe_says_which_epoch_is_kept(tmp_path, monitor, kept):
+    done = run(small(f"training.monitor={monitor}", "training.learning_rate=0.01"), tmp_path)
+    losses = [row["validation_loss"] for row in done.history]
+    assert losses[0] < losses[1] < losses[2], "this fit gets worse on validation"
+    assert done.best_epoch == kept
+
+
 @pytest.mark.parametrize("stop_in_batch", [1, 7, 12])
 def test_a_stopped_fit_resumes_to_the_bit(tmp_path, monkeypatch, stop_in_batch):
     straight = run(averaged(), tmp_path / "straight")

@@ -61,7 +61,8 @@ class TrainingChoice(Config):
     equally often. ``trunk_rate`` is the learning rate, as a share, of the layers before the head when they
     start from given weights (random ones always get all of it); 0 keeps them as they started, statistics of
     batch norm too. ``head_decay`` is the weight decay of the layers behind them; without it they have
-    ``weight_decay`` too. ``cells_per_epoch`` 0 means as many as there are. ``patience`` 0 never stops early.
+    ``weight_decay`` too. ``cells_per_epoch`` 0 means as many as there are. ``monitor`` is what the validation
+    subjects choose the epoch by; ``none`` keeps the last one. ``patience`` 0 never stops early.
     ``average`` is the decay of the running average of the weights that is kept as the model; 0 keeps the
     last weights themselves.
     """
@@ -80,7 +81,7 @@ class TrainingChoice(Config):
     class_balance: bool = False
     subject_balance: float = Field(0.0, ge=0, le=1)
     patience: int = Field(0, ge=0)
-    monitor: Literal["loss", "auroc"] = "loss"
+    monitor: Literal["loss", "auroc", "none"] = "loss"
     average: float = Field(0.0, ge=0, lt=1)
     precision: Literal["auto", "32", "bf16"] = "auto"
     seed: int = 0

@@ -30,8 +30,8 @@ class Keeper(lightning.Callback):
     """Writes ``metrics.jsonl``, ``checkpoints/best.safetensors`` and ``checkpoints/last.ckpt``, whole or not
     at all.
 
-    Best means least validation loss, or greatest validation AUROC, as the recipe says; without validation
-    cells, the last epoch. ``last.ckpt`` is written after the other two and holds this object's state, so a
+    Best means least validation loss, greatest validation AUROC, or the last epoch, as the recipe says; without
+    validation cells, the last epoch. ``last.ckpt`` is written after the other two and holds this object's state, so a
     run that is killed anywhere goes on from a state in which all three agree.
 
     Args:
@@ -139,7 +139,7 @@ class Keeper(lightning.Callback):
         }
 
     def _score(self, row: dict[str, Any]) -> float:
-        if row["validation_loss"] is None:
+        if row["validation_loss"] is None or self.settings.monitor == "none":
             return float(row["epoch"])
         if self.settings.monitor == "auroc" and row["validation_auroc"] is not None:
             return float(row["validation_auroc"])
