@@ -3,8 +3,8 @@
     python scripts/train_starter.py C-NMC_FOLDER SQUEEZENET.safetensors WORK_FOLDER
 
 It indexes the folder, splits its training cells into eight folds by subject and duplicate group, trains
-`leukoscope-s` from SqueezeNet's ImageNet weights in every fold for the out-of-fold figures, then once on all
-subjects, and copies that model to src/leukoscope/bundle/starter.leuko. Run it again to go on after an
+the head of `leukoscope-s` on ImageNet weights in every fold for the out-of-fold figures, then once
+on all subjects, and copies that model to src/leukoscope/bundle/starter.leuko. Run it again to go on after an
 interruption. About half an hour on two idle cores. What it read is in docs/results.md.
 """
 
@@ -41,7 +41,7 @@ def main() -> None:
         split_path,
         given.work / "run",
         fold="all",
-        settings=[f"model.weights={given.weights}", "views=8"],
+        settings=[f"model.weights={given.weights}"],
         resume=True,
     )
     shutil.rmtree(STARTER, ignore_errors=True)

@@ -180,6 +180,35 @@ class TestFolds:
         called = (table.frame["decision"] == "blast").to_numpy()
         assert reading.sensitivity.estimate == pytest.approx(called[table.y].mean())
 
+    def test_a_bias_does_not_learn_from_the_shares_of_the_other_folds(self, folds):
+        """Two folds with opposite shares of blasts and one model: the order of cells must stay."""
+        _, run = folds
+        table = PredictionTable.read(run.predictions)
+        rng = np.random.default_rng(0)
+        blasts = np.concatenate([np.arange(200) < 160, np.arange(200) < 40])
+        score = rng.normal(size=400) + 2 * blasts
+        frame = pl.DataFrame(
+            {
+                "cell_id": [str(cell) for cell in range(400)],
+                "subject_id": [str(cell % 20) for cell in range(400)],
+                "label": np.where(blasts, "blast", "normal"),
+                "split": "test",
+                "fold": np.repeat([0, 1], 200),
+                "logit_normal": -score / 2,
+                "logit_blast": score / 2,
+                "probability_normal": 0.5,
+                "probability_blast": 0.5,
+                "blast_probability": 0.5,
+                "decision": "blast",
+                "error": pl.Series([None] * 400, dtype=pl.String),
+            }
+        )
+        pool = folds_module.pool_folds([PredictionTable(frame, dict(table.metadata))], biased=True)
+        before = roc_auc_score(blasts, score)
+        assert roc_auc_score(blasts, pool.frame["blast_probability"]) > before - 0.005
+        shares = pool.frame.group_by("fold").agg(pl.col("blast_probability").mean()).sort("fold")
+        assert shares["blast_probability"][0] > 0.6 > 0.4 > shares["blast_probability"][1]
+
     def test_the_shipped_model_knows_everybody_and_carries_the_figures_of_the_pool(self, folds):
         path, run = folds
         info, rows = open_bundle(run.bundle).info, PredictionTable.read(run.predictions).frame

@@ -81,6 +81,10 @@ def pool_folds(tables: Sequence[PredictionTable], *, biased: bool) -> Prediction
     The table's metadata hold, as ``operating_points``, each fold's operating point, fitted on the other folds
     too, so that an evaluation reads every row at a threshold that its subject had no part in.
 
+    A bias is fitted as if each class had the share of the other folds' cells that it has of all cells.
+    Unweighted, a fold with few blasts would be judged with a bias from folds with many, and one with many
+    the other way round, which spoils the order of cells from different folds.
+
     Args:
         tables: one of each fold, with ``split``, ``fold`` and ``logit_<class>``.
         biased: whether to fit a bias beside the temperature, as for a training that re-weighted the classes.
@@ -91,11 +95,17 @@ def pool_folds(tables: Sequence[PredictionTable], *, biased: bool) -> Prediction
     pool = pl.concat([table.frame.filter(pl.col("split") == "test") for table in tables])
     classes, positive = tables[0].classes, tables[0].positive_classes
     folds = pool["fold"].to_numpy()
+    everybody = _readable(pool)
     parts, points = [], {}
     for fold in np.unique(folds):
         others, here = _readable(pool.filter(pl.col("fold") != fold)), pool.filter(pl.col("fold") == fold)
         calibration, point = pooled_limits(
-            others, classes, positive, biased=biased, fitted_on="the other folds"
+            others,
+            classes,
+            positive,
+            biased=biased,
+            fitted_on="the other folds",
+            weights=_shares(others, everybody) if biased else None,
         )
         parts.append(_recalibrated(here, classes, positive, calibration, point))
         points[str(fold)] = [point.model_dump()]
@@ -106,15 +116,28 @@ def pool_folds(tables: Sequence[PredictionTable], *, biased: bool) -> Prediction
 
 
 def pooled_limits(
-    rows: pl.DataFrame, classes: Sequence[str], positive: Sequence[str], *, biased: bool, fitted_on: str
+    rows: pl.DataFrame,
+    classes: Sequence[str],
+    positive: Sequence[str],
+    *,
+    biased: bool,
+    fitted_on: str,
+    weights: NDArray[np.float64] | None = None,
 ) -> tuple[Calibration, OperatingPoint]:
-    """Temperature, bias and operating point of labelled, readable rows with logits."""
+    """Temperature, bias and operating point of labelled, readable rows with logits; ``weights`` (N,) are for
+    the first two."""
     logits = _logits(rows, classes)
     labels = np.asarray([classes.index(label) for label in rows["label"]])
-    calibration = fit_temperature(logits, labels, bias=biased, subjects=fitted_on)
+    calibration = fit_temperature(logits, labels, weights, bias=biased, subjects=fitted_on)
     p = blast_probability(calibration.apply(logits), classes, positive)
     is_blast = rows["label"].is_in(list(positive)).to_numpy()
     return calibration, sensitivity_at_least(p, is_blast, SENSITIVITY, fitted_on=fitted_on)
+
+
+def _shares(rows: pl.DataFrame, everybody: pl.DataFrame) -> NDArray[np.float64]:
+    """Weights (N,) of rows by which each class has the share that it has of everybody's cells."""
+    wanted, found = (dict(frame["label"].value_counts(normalize=True).rows()) for frame in (everybody, rows))
+    return np.asarray([wanted[label] / found[label] for label in rows["label"]])
 
 
 def _readable(rows: pl.DataFrame) -> pl.DataFrame:

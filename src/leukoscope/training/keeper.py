@@ -30,9 +30,9 @@ class Keeper(lightning.Callback):
     """Writes ``metrics.jsonl``, ``checkpoints/best.safetensors`` and ``checkpoints/last.ckpt``, whole or not
     at all.
 
-    Best means least validation loss, greatest validation AUROC, or the last epoch, as the recipe says; without
-    validation cells, the last epoch. ``last.ckpt`` is written after the other two and holds this object's state, so a
-    run that is killed anywhere goes on from a state in which all three agree.
+    Best means least validation loss, greatest validation AUROC, or the last epoch, as the recipe says;
+    without validation cells, the last epoch. ``last.ckpt`` is written after the other two and holds this
+    object's state, so a run that is killed anywhere goes on from a state in which all three agree.
 
     Args:
         folder: the run's folder.
