@@ -65,8 +65,9 @@ def test_folds_of_the_real_subjects_against_those_of_scikit_learn(real_counts, s
     folds = StratifiedGroupKFold(5, shuffle=True, random_state=seed).split(kinds, kinds, of_unit)
     for fold, (_, test) in enumerate(folds):
         theirs[of_unit[test]] = fold
-    assert spread(real_counts, ours) <= 0.03  # of the cells of a class; theirs are closer in cells,
-    assert spread(real_counts > 0, ours) <= spread(real_counts > 0, theirs)  # ours in subjects
+    # H14 and H24 are one unit with 0.23 of the healthy cells; theirs are closer in cells, ours in subjects
+    assert spread(real_counts, ours) <= 0.09
+    assert spread(real_counts > 0, ours) <= spread(real_counts > 0, theirs)
 
 
 def spread(counts, folds):
