@@ -136,6 +136,18 @@ class TestRefusals:
             train("cnn-45px", holdout, tmp_path / "run", settings=[*QUICK, "training.learning_rate=0.01"])
 
 
+def test_our_own_network_goes_the_whole_way_from_the_trunk_of_the_starter(holdout, tmp_path):
+    few = ["training.epochs=1", "training.cells_per_epoch=32", "training.batch_size=16"]
+    run = train("leukoscope-s", holdout, tmp_path / "run", settings=few)
+    info, starter = open_bundle(run.bundle).info, open_bundle("starter")
+    assert info.recipe["model"]["weights"] == f"starter, {starter.bundle_id}"
+    kept, own = starter.weights(), open_bundle(run.bundle).weights()
+    assert np.array_equal(kept["features.0.weight"], own["features.0.weight"])
+    assert not np.array_equal(kept["head.linear.weight"], own["head.linear.weight"])
+    table = Predictor(run.bundle).predict(open_cohort(holdout))
+    assert table.frame["blast_probability"].null_count() == 0
+
+
 @pytest.fixture(scope="module")
 def folds(cohort, tmp_path_factory):
     path = tmp_path_factory.mktemp("split") / "folds.parquet"

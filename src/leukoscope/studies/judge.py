@@ -20,7 +20,7 @@ from leukoscope.bundle.format import (
     fitting_cells,
     forbidding_flags,
 )
-from leukoscope.bundle.read import open_bundle
+from leukoscope.bundle.read import STARTER, open_bundle
 from leukoscope.bundle.write import write_bundle
 from leukoscope.cohort.manifest import Manifest
 from leukoscope.core.files import sha256_file
@@ -201,9 +201,12 @@ def draft(recipe: Recipe, network: CellNetwork, split: Manifest, prepared: Prepa
 
 
 def _recorded(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as the bundle keeps it: of a file of weights its name and SHA-256, not where it lay."""
+    """The recipe as the bundle keeps it: of a file of weights its name and SHA-256, not where it lay; of the
+    starter its id."""
     kept = recipe.model_dump(mode="json")
-    if recipe.model.weights != "none":
+    if recipe.model.weights == STARTER:
+        kept["model"]["weights"] = f"{STARTER}, {open_bundle(STARTER).bundle_id}"
+    elif recipe.model.weights != "none":
         path = Path(recipe.model.weights)
         kept["model"]["weights"] = f"{path.name}, sha256 {sha256_file(path)}"
     return kept
