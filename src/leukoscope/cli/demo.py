@@ -27,7 +27,7 @@ of each class: the fewest that an interval is given for."""
 
 SETTINGS = ("training.epochs=5", "training.cells_per_epoch=1280", "training.class_balance=false")
 """Changes of the recipe for synthetic cells, which are soon learned. The classes are drawn in equal numbers:
-with nothing to balance no bias is fitted, which one calibration subject of each class would leave to chance."""
+with nothing to balance no bias is fitted, which two calibration subjects would leave to chance."""
 
 OWN_SETTINGS: tuple[str, ...] = ()
 """Changes of the recipe for cells of the user's own: none."""
