@@ -50,7 +50,7 @@ def test_mixed_groups():
 @pytest.fixture(scope="module")
 def real_counts(official_manifest):
     """Cells of each real unit in each class, ``(G, 2)``."""
-    return counts_of(official_manifest.frame.filter(source="training"))
+    return counts_of_units(official_manifest.frame.filter(source="training"))
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +58,10 @@ def counts_by_equal_files(official_manifest):
     """The same where only equal files join people, so that no unit is more than a fold's part of a class."""
     by_eye = pl.col("subject_id").is_in(["H14", "H24", "1", "15"])
     group = pl.when(by_eye).then(None).otherwise(pl.col("duplicate_group")).alias("duplicate_group")
-    return counts_of(official_manifest.frame.filter(source="training").with_columns(group))
+    return counts_of_units(official_manifest.frame.filter(source="training").with_columns(group))
 
 
-def counts_of(cells):
+def counts_of_units(cells):
     units, of_unit = np.unique(split_units(cells), return_inverse=True)
     counts = np.zeros((len(units), 2), np.int64)
     np.add.at(counts, (of_unit, (cells["label"] == "blast").to_numpy().astype(int)), 1)
