@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from leukoscope.cells.decode import decode
-from leukoscope.cells.measure import Measures, find_body, measure
+from leukoscope.cells.measure import NOISE, Measures, find_body, measure
 from leukoscope.errors import UsageError
 
 
@@ -38,6 +38,41 @@ def test_box_and_area_are_counted(mask: np.ndarray, channel: int):
     if body is not None:
         assert (*body.box, body.area) == counted(image)
         assert np.array_equal(body.solid > 0, body.pixels.any(axis=2))
+
+
+LAYOUTS: list[Callable[[np.ndarray], np.ndarray]] = [
+    lambda image: image,
+    np.asfortranarray,
+    lambda image: np.repeat(image, 2, axis=1)[:, ::2],
+    lambda image: image[::-1].copy()[::-1],
+    lambda image: image[:, :, ::-1].copy()[:, :, ::-1],
+]
+
+
+@settings(deadline=None)
+@given(
+    data=st.data(), height=st.integers(60, 150), width=st.integers(60, 150), layout=st.sampled_from(LAYOUTS)
+)
+def test_one_sample_of_any_value_widens_the_box(
+    data: st.DataObject, height: int, width: int, layout: Callable[[np.ndarray], np.ndarray]
+):
+    image = np.zeros((height, width, 3), np.uint8)
+    image[20:40, 20:40] = 200
+    x, y = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
+    image[y, x, data.draw(st.integers(0, 2))] = data.draw(st.integers(1, 255))
+    body = find_body(layout(image))
+    assert body is not None
+    assert (*body.box, body.area) == counted(image)
+
+
+@pytest.mark.parametrize("side", [2, 31, 64, 128, 215])  # 64 and 128 align all planes alike
+def test_the_mask_holds_the_largest_value(side: int):
+    image = np.random.default_rng(side).integers(NOISE, 256, (side, side, 3), dtype=np.uint8)
+    body = find_body(image)
+    assert body is not None
+    assert body.box == (0, 0, side, side)
+    assert np.array_equal(body.solid, image.max(axis=2))
+    assert np.array_equal(body.pixels, image)
 
 
 @settings(deadline=None)
