@@ -26,6 +26,18 @@ def test_replicates_equal_a_loop_over_scikit_learn(make_table, ties, monkeypatch
             assert found[name][draw] == pytest.approx(value, abs=1e-12), name
 
 
+@pytest.mark.parametrize("ties", [False, True])
+def test_a_draw_reads_the_same_to_the_last_bit_alone_and_among_others(make_table, ties, monkeypatch):
+    table = make_table(ties=ties)
+    subjects = Subjects.of(table.subjects, table.y)
+    times = subjects.draw(10, seed=4)
+    together = replicates(table.y, table.p, subjects, times, threshold=0.5)
+    monkeypatch.setattr(bootstrap, "CHUNK", 1)
+    alone = replicates(table.y, table.p, subjects, times, threshold=0.5)
+    for name in ("auroc", "average_precision", "ece"):
+        np.testing.assert_array_equal(together[name], alone[name])
+
+
 def brute_force(y, p, weights):
     called = p >= 0.5
     twice = np.repeat(np.arange(len(y)), weights.astype(int))

@@ -29,8 +29,9 @@ MIN_SUBJECTS = 5
 LONG = 200_000_000
 """Cells times draws from which progress is shown: some ten seconds."""
 
-CHUNK = 100_000
-"""Cells times draws that are weighted at once; so few stay in the cache of a processor."""
+CHUNK = 50_000
+"""Cells times draws that are weighted at once; so few stay in the cache of a processor, and in memory that
+is used again."""
 
 
 class Interval(NamedTuple):

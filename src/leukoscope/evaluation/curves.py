@@ -81,8 +81,10 @@ def reliability(y: Bools, p: Floats) -> list[ReliabilityBin]:
         return []
     ranking = Ranking.of(y, p)
     counts = ranking.counts(np.ones(len(y)))
-    blasts = metrics.shared_out(counts.called, counts.tp)
-    probability = metrics.shared_out(counts.called, np.cumsum(counts.called_step * ranking.scores))
+    mass = metrics.from_zero(counts.called)
+    blasts = metrics.shared_out(mass, metrics.from_zero(counts.tp))
+    probabilities = np.cumsum(counts.called_step * ranking.scores)
+    probability = metrics.shared_out(mass, metrics.from_zero(probabilities))
     size = len(y) / metrics.NUM_BINS
     return [
         ReliabilityBin(mean_probability=mean, blast_share=share, num_cells=size)

@@ -171,23 +171,28 @@ def ece(y: npt.ArrayLike, p: npt.ArrayLike, weights: npt.ArrayLike | None = None
 
 def equal_mass_error(counts: Counts, scores: Floats, num_bins: int = NUM_BINS) -> Floats:
     """:func:`ece` from cumulative counts (..., U) at the distinct scores (U,)."""
-    mass = counts.called
-    residual = counts.tp - np.cumsum(counts.called_step * scores, axis=-1)
-    rows = zip(mass.reshape(-1, len(scores)), residual.reshape(-1, len(scores)), strict=True)
-    error = [np.abs(shared_out(row, value, num_bins)).sum() for row, value in rows]
-    return ratio(np.reshape(error, mass.shape[:-1]), mass[..., -1])
+    mass = from_zero(counts.called)
+    residual = from_zero(counts.tp - np.cumsum(counts.called_step * scores, axis=-1))
+    return ratio(np.abs(shared_out(mass, residual, num_bins)).sum(axis=-1), mass[..., -1])
+
+
+def from_zero(running: Floats) -> Floats:
+    """Running sums (..., U) with the zero that they start from, (..., 1 + U)."""
+    return np.concatenate([np.zeros((*running.shape[:-1], 1)), running], axis=-1)
 
 
 def shared_out(mass: Floats, total: Floats, num_bins: int = NUM_BINS) -> Floats:
-    """What falls into each of the bins of equal mass, (num_bins,), of a running ``total`` (U,).
+    """What falls into each of the bins of equal mass, (..., num_bins), of a running ``total``.
 
     Args:
-        mass: (U,) running weight of the cells; a group of cells on a border is shared out in proportion.
-        total: (U,) running sum of the quantity at the same places.
+        mass: (..., 1 + U) running weight of the cells, from zero; a group of cells on a border is shared out
+            in proportion.
+        total: (..., 1 + U) running sum of the quantity at the same places.
         num_bins: how many bins.
     """
-    borders = mass[-1] * np.arange(num_bins + 1) / num_bins
-    return np.diff(np.interp(borders, np.append(0.0, mass), np.append(0.0, total)))
+    borders = mass[..., -1:] * np.arange(num_bins + 1) / num_bins
+    rows = zip(*(each.reshape(-1, each.shape[-1]) for each in (borders, mass, total)), strict=True)
+    return np.diff(np.reshape([np.interp(*row) for row in rows], borders.shape))
 
 
 def width_bin(p: npt.ArrayLike, num_bins: int = NUM_BINS) -> npt.NDArray[np.intp]:

@@ -75,25 +75,35 @@ class Ranking:
         tp, called = np.cumsum(positive, axis=-1), np.cumsum(weights, axis=-1)
         if len(self.last) == len(self.order):
             return Counts(tp, called, positive, weights)
-        tp, called = tp[..., self.last], called[..., self.last]
-        return Counts(tp, called, np.diff(tp, prepend=0.0), np.diff(called, prepend=0.0))
+        # An index in place of take would lay the draws side by side, and each later sum jump between them.
+        tp, called = np.take(tp, self.last, axis=-1), np.take(called, self.last, axis=-1)
+        return Counts(tp, called, _steps(tp), _steps(called))
+
+
+def _steps(running: Floats) -> Floats:
+    steps = running.copy()
+    steps[..., 1:] -= running[..., :-1]
+    return steps
 
 
 def area_under_roc(counts: Counts) -> Floats:
     """The chance that a blast scores above a normal cell, ties counting half; NaN without both classes."""
     tp, called, tp_step, called_step = counts
-    # The sum over scores of normal cells there times (blasts above + half the blasts there).
-    above = _dot(called_step, tp) - _dot(tp_step, tp)
-    beside = _dot(called_step, tp_step) - _dot(tp_step, tp_step)
-    return ratio(above - beside / 2, tp[..., -1] * (called[..., -1] - tp[..., -1]))
+    blasts = tp[..., -1]
+    # The sum over scores of cells there times (blasts above + half the blasts there), without the pairs of
+    # two blasts: they add up to half the square of all blasts.
+    pairs = _dot(called_step, tp) - _dot(called_step, tp_step) / 2 - blasts**2 / 2
+    return ratio(pairs, blasts * (called[..., -1] - blasts))
 
 
 def area_by_steps(counts: Counts) -> Floats:
     """Average precision: precision summed over the steps of recall; NaN without both classes."""
     tp, called = counts.tp, counts.called
-    precision = np.divide(tp, called, out=np.zeros_like(called), where=called > 0)
+    precision = tp / np.maximum(called, np.finfo(np.float64).tiny)  # 0 where nothing is called
     both = (tp[..., -1] > 0) & (called[..., -1] > tp[..., -1])
-    return ratio(_dot(counts.tp_step, precision), np.where(both, tp[..., -1], 0.0))
+    # A running sum adds in the order of the scores, whatever the layout; so a draw alone reads the same.
+    area = np.cumsum(counts.tp_step * precision, axis=-1)[..., -1]
+    return ratio(area, np.where(both, tp[..., -1], 0.0))
 
 
 def _dot(a: Floats, b: Floats) -> Floats:
