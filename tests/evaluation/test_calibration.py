@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
-from sklearn.linear_model import LogisticRegression
 
 from leukoscope.core.config import parse
 from leukoscope.errors import ConfigError, UsageError
@@ -53,18 +52,41 @@ def test_the_temperature_is_the_best_that_a_search_finds():
     assert found.temperature == pytest.approx(best.x, rel=1e-5)
 
 
-def test_a_bias_restores_the_prevalence():
-    """With a bias the fit is a logistic regression, whose mean prediction is the prevalence."""
+def test_shares_of_the_classes_are_the_bias():
+    """By Bayes' rule, and whatever the shares of the cells that the temperature is fitted on."""
     logits, labels = overconfident()
-    shifted = logits + np.array([1.5, -1.5])
-    found = fit_temperature(shifted, labels, bias=True)
-    assert found.apply(shifted)[:, 1].mean() == pytest.approx(labels.mean(), abs=1e-5)
-    regression = LogisticRegression(C=np.inf).fit((shifted[:, 1] - shifted[:, 0])[:, None], labels)
-    assert 1 / found.temperature == pytest.approx(regression.coef_[0, 0], rel=1e-3)
-    assert found.bias[1] - found.bias[0] == pytest.approx(regression.intercept_[0], abs=1e-3)
+    found = fit_temperature(logits, labels, shares=[0.2, 0.8])
+    np.testing.assert_allclose(found.bias, [0, np.log(4)])
+    balanced = 1 / np.bincount(labels)[labels]
+    few_normal = balanced * np.where(labels == 0, 0.2, 0.8)
+    best = minimize_scalar(
+        lambda t: loss(Calibration(temperature=t, bias=found.bias), logits, labels, few_normal),
+        bounds=(0.05, 20),
+        method="bounded",
+        options={"xatol": 1e-9},
+    )
+    assert found.temperature == pytest.approx(best.x, rel=1e-5)
+    fewer = np.concatenate([np.flatnonzero(labels == 0)[::3], np.flatnonzero(labels == 1)])
+    again = fit_temperature(logits[fewer], labels[fewer], shares=[0.2, 0.8])
+    assert again.bias == found.bias
+    assert again.temperature == pytest.approx(found.temperature, rel=0.1)
 
 
-def test_no_bias_unless_asked():
+def test_classes_drawn_alike_get_their_prevalence_back():
+    """A model of balanced classes, cells of which three in four are blasts."""
+    logits, labels = overconfident(size=8_000)
+    kept = np.concatenate([np.flatnonzero(labels == 0)[::3], np.flatnonzero(labels == 1)])
+    share = labels[kept].mean()
+    found = fit_temperature(logits[kept], labels[kept], shares=[1 - share, share])
+    assert found.apply(logits[kept])[:, 1].mean() == pytest.approx(share, abs=0.01)
+
+
+def test_a_class_without_a_share_is_rare_and_not_impossible():
+    found = fit_temperature(np.eye(3)[[0, 1, 0, 1]], [0, 1, 1, 0], shares=[0.5, 0.5, 0])
+    np.testing.assert_allclose(np.exp(found.bias), [1, 1, 0.25])
+
+
+def test_no_bias_without_shares():
     assert fit_temperature(*overconfident(size=200)).bias == ()
 
 

@@ -24,8 +24,8 @@ class Calibration(Config):
     Attributes:
         method: ``"temperature"``.
         temperature: above 1 makes the model less sure, below 1 surer.
-        bias: one number for each class, or empty for none. Non-zero only where training re-weighted the
-            classes; then it restores the prevalence of the subjects it was fitted on.
+        bias: one number for each class, or empty for none. Only where training drew all classes alike: the
+            logarithm of each class's share, which restores the prevalence.
         subjects: whom it was fitted on, in words.
 
     >>> Calibration(temperature=2.0).apply(np.array([[0.0, 2 * np.log(3.0)]])).round(3)
@@ -56,43 +56,46 @@ def fit_temperature(
     labels: npt.ArrayLike,
     weights: npt.ArrayLike | None = None,
     *,
-    bias: bool = False,
+    shares: npt.ArrayLike | None = None,
     subjects: str = "",
 ) -> Calibration:
     """The calibration with the least (weighted) negative log-likelihood on these cells.
+
+    One number is fitted, the temperature. The bias, which a handful of subjects would leave to chance,
+    follows from the shares alone by Bayes' rule.
 
     Args:
         logits: (N, K).
         labels: (N,) class indices 0..K-1.
         weights: (N,) non-negative; ``None`` for all equal.
-        bias: also fit one bias for each class; the mean probabilities then equal the classes' shares here.
+        shares: (K,) of the classes among the cells that the probabilities are for, where training drew all
+            classes alike; each class's cells then weigh as much here. A class without a share counts as half
+            a cell. ``None`` for no bias.
         subjects: whom the cells belong to, in words, for the record.
 
     Raises:
         UsageError: without cells of at least two classes, or for labels that are no class indices.
     """
-    from scipy.optimize import minimize
+    from scipy.optimize import minimize_scalar
 
     z, y = np.asarray(logits, dtype=np.float64), np.asarray(labels)
     w = np.ones(len(y)) if weights is None else np.asarray(weights, dtype=np.float64)
     _check(z, y, w)
-    w, num_classes = w / w.sum(), z.shape[1]
-    target = np.eye(num_classes)[y]
+    bias: Floats = np.zeros(0)
+    if shares is not None:
+        wanted = np.maximum(np.asarray(shares, dtype=np.float64), 0.5 / len(y))
+        found = np.bincount(y, w, minlength=z.shape[1])
+        w = w * (wanted / np.where(found > 0, found, 1.0))[y]
+        bias = np.log(wanted / wanted[0])
+    w, picked = w / w.sum(), (np.arange(len(y)), y)
 
-    # In the inverse temperature s and the biases the loss is convex.
-    def loss(parameters: Floats) -> tuple[float, Floats]:
-        s, b = parameters[0], np.concatenate([[0.0], parameters[1:]]) if bias else 0.0
-        log_p = log_softmax(s * z + b)
-        residual = w[:, None] * (np.exp(log_p) - target)
-        gradient = np.concatenate([[(residual * z).sum()], residual.sum(axis=0)[1:] if bias else []])
-        return float(-(w * (log_p * target).sum(axis=1)).sum()), gradient
+    # In the inverse temperature the loss is convex, so it has one minimum.
+    def loss(inverse: float) -> float:
+        return float(-(w * log_softmax(inverse * z + (bias if len(bias) else 0.0))[picked]).sum())
 
-    start = np.concatenate([[1.0], np.zeros(num_classes - 1 if bias else 0)])
-    bounds = [(1 / TEMPERATURES[1], 1 / TEMPERATURES[0]), *[(-20.0, 20.0)] * (len(start) - 1)]
-    options = {"maxiter": 1000, "ftol": 1e-14, "gtol": 1e-10}
-    fitted = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
-    found = (0.0, *map(float, fitted[1:])) if bias else ()
-    return Calibration(temperature=float(1 / fitted[0]), bias=found, subjects=subjects)
+    limits = (1 / TEMPERATURES[1], 1 / TEMPERATURES[0])
+    fitted = minimize_scalar(loss, bounds=limits, method="bounded", options={"xatol": 1e-9}).x
+    return Calibration(temperature=float(1 / fitted), bias=tuple(map(float, bias)), subjects=subjects)
 
 
 def _check(z: Floats, y: npt.NDArray[np.generic], w: Floats) -> None:

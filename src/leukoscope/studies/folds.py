@@ -51,7 +51,7 @@ def train_folds(recipe: Recipe, split: Manifest, out: Path, *, resume: bool, har
         if runs[-1].interrupted:
             raise TrainingInterruptedError(f"folds before {fold} are finished", hint="--resume goes on")
     pool = pool_folds(
-        [PredictionTable.read(run.predictions) for run in runs], biased=recipe.training.class_balance
+        [PredictionTable.read(run.predictions) for run in runs], balanced=recipe.training.class_balance
     )
     pool.write(out / PREDICTIONS)
     return _ship(recipe, split, out, runs, pool, resume=resume, hardware=hardware)
@@ -75,19 +75,19 @@ def _one_fold(recipe: Recipe, roles: Manifest, folder: Path, *, resume: bool, ha
     return run
 
 
-def pool_folds(tables: Sequence[PredictionTable], *, biased: bool) -> PredictionTable:
+def pool_folds(tables: Sequence[PredictionTable], *, balanced: bool) -> PredictionTable:
     """The test rows of all folds in one table, each fold calibrated on the test rows of all other folds.
 
     The table's metadata hold, as ``operating_points``, each fold's operating point, fitted on the other folds
     too, so that an evaluation reads every row at a threshold that its subject had no part in.
 
-    A bias is fitted as if each class had the share of the other folds' cells that it has of all cells.
-    Unweighted, a fold with few blasts would be judged with a bias from folds with many, and one with many
-    the other way round, which spoils the order of cells from different folds.
+    The bias, where there is one, is that of the classes' shares in all folds, and so the same in each: with
+    the shares of the other folds a fold with few blasts would be judged like one with many, and the other
+    way round, which spoils the order of cells from different folds.
 
     Args:
         tables: one of each fold, with ``split``, ``fold`` and ``logit_<class>``.
-        biased: whether to fit a bias beside the temperature, as for a training that re-weighted the classes.
+        balanced: whether training drew all classes alike.
 
     Raises:
         UsageError: when the rows of the other folds lack a class.
@@ -95,17 +95,12 @@ def pool_folds(tables: Sequence[PredictionTable], *, biased: bool) -> Prediction
     pool = pl.concat([table.frame.filter(pl.col("split") == "test") for table in tables])
     classes, positive = tables[0].classes, tables[0].positive_classes
     folds = pool["fold"].to_numpy()
-    everybody = _readable(pool)
+    shares = class_shares(pool, classes) if balanced else None
     parts, points = [], {}
     for fold in np.unique(folds):
-        others, here = _readable(pool.filter(pl.col("fold") != fold)), pool.filter(pl.col("fold") == fold)
+        others, here = pool.filter(pl.col("fold") != fold), pool.filter(pl.col("fold") == fold)
         calibration, point = pooled_limits(
-            others,
-            classes,
-            positive,
-            biased=biased,
-            fitted_on="the other folds",
-            weights=_shares(others, everybody) if biased else None,
+            others, classes, positive, shares=shares, fitted_on="the other folds"
         )
         parts.append(_recalibrated(here, classes, positive, calibration, point))
         points[str(fold)] = [point.model_dump()]
@@ -120,24 +115,31 @@ def pooled_limits(
     classes: Sequence[str],
     positive: Sequence[str],
     *,
-    biased: bool,
+    shares: NDArray[np.float64] | None,
     fitted_on: str,
-    weights: NDArray[np.float64] | None = None,
 ) -> tuple[Calibration, OperatingPoint]:
-    """Temperature, bias and operating point of labelled, readable rows with logits; ``weights`` (N,) are for
-    the first two."""
+    """Calibration and operating point of the labelled, readable ones of rows with logits.
+
+    Args:
+        rows: of a prediction table.
+        classes, positive: names of all classes, and of the positive ones.
+        shares: (K,) of the classes where training drew them alike, else ``None``; see
+            :func:`~leukoscope.evaluation.calibration.fit_temperature`.
+        fitted_on: whose rows these are, in words.
+    """
+    rows = _readable(rows)
     logits = _logits(rows, classes)
     labels = np.asarray([classes.index(label) for label in rows["label"]])
-    calibration = fit_temperature(logits, labels, weights, bias=biased, subjects=fitted_on)
+    calibration = fit_temperature(logits, labels, shares=shares, subjects=fitted_on)
     p = blast_probability(calibration.apply(logits), classes, positive)
     is_blast = rows["label"].is_in(list(positive)).to_numpy()
     return calibration, sensitivity_at_least(p, is_blast, SENSITIVITY, fitted_on=fitted_on)
 
 
-def _shares(rows: pl.DataFrame, everybody: pl.DataFrame) -> NDArray[np.float64]:
-    """Weights (N,) of rows by which each class has the share that it has of everybody's cells."""
-    wanted, found = (dict(frame["label"].value_counts(normalize=True).rows()) for frame in (everybody, rows))
-    return np.asarray([wanted[label] / found[label] for label in rows["label"]])
+def class_shares(rows: pl.DataFrame, classes: Sequence[str]) -> NDArray[np.float64]:
+    """(K,) share of each class of the labelled, readable rows."""
+    found = _readable(rows)["label"]
+    return np.asarray([(found == name).mean() for name in classes], dtype=np.float64)
 
 
 def _readable(rows: pl.DataFrame) -> pl.DataFrame:
@@ -203,10 +205,10 @@ def _ship(
     )
     draw_curves(fitted.history, fitted.best_epoch, out / "curves.svg")
     calibration, point = pooled_limits(
-        _readable(pool.frame),
+        pool.frame,
         split.classes,
         split.positive_classes,
-        biased=recipe.training.class_balance,
+        shares=class_shares(pool.frame, split.classes) if recipe.training.class_balance else None,
         fitted_on="out-of-fold rows of all subjects",
     )
     made = draft(recipe, fitted.network, everybody, prepared)

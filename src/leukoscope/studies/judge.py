@@ -20,7 +20,7 @@ from leukoscope.bundle.format import (
     fitting_cells,
     forbidding_flags,
 )
-from leukoscope.bundle.read import STARTER, open_bundle
+from leukoscope.bundle.read import open_bundle
 from leukoscope.bundle.write import write_bundle
 from leukoscope.cohort.manifest import Manifest
 from leukoscope.core.files import sha256_file
@@ -70,14 +70,18 @@ class Limits:
 
 
 def fit_limits(prepared: Prepared, recipe: Recipe, readings: Readings, *, fitted_on: str) -> Limits:
-    """Temperature (and bias, where training re-weighted the classes) and operating point on these readings.
+    """Temperature (and bias, where training drew the classes alike) and operating point on these readings.
 
     Raises:
         UsageError: when they lack a class.
     """
     labels = prepared.data.labels[readings.positions]
+    shares = np.bincount(labels, minlength=readings.logits.shape[1]) / len(labels)
     calibration = fit_temperature(
-        readings.logits, labels, bias=recipe.training.class_balance, subjects=fitted_on
+        readings.logits,
+        labels,
+        shares=shares if recipe.training.class_balance else None,
+        subjects=fitted_on,
     )
     point = sensitivity_at_least(
         probability(prepared, calibration, readings.logits),
@@ -201,12 +205,9 @@ def draft(recipe: Recipe, network: CellNetwork, split: Manifest, prepared: Prepa
 
 
 def _recorded(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as the bundle keeps it: of a file of weights its name and SHA-256, not where it lay; of the
-    starter its id."""
+    """The recipe as the bundle keeps it: of a file of weights its name and SHA-256, not where it lay."""
     kept = recipe.model_dump(mode="json")
-    if recipe.model.weights == STARTER:
-        kept["model"]["weights"] = f"{STARTER}, {open_bundle(STARTER).bundle_id}"
-    elif recipe.model.weights != "none":
+    if recipe.model.weights != "none":
         path = Path(recipe.model.weights)
         kept["model"]["weights"] = f"{path.name}, sha256 {sha256_file(path)}"
     return kept
