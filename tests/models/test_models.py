@@ -1,7 +1,5 @@
 """Every architecture: shapes, the class map, starting weights, and the graph beside the network."""
 
-from dataclasses import replace
-
 import numpy as np
 import onnxruntime
 import pytest
@@ -11,15 +9,12 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch.utils.flop_counter import FlopCounterMode
 
-from leukoscope.bundle.read import open_bundle
 from leukoscope.errors import ConfigError, TrainingError, UsageError
 from leukoscope.models.base import architectures
 from leukoscope.models.create import create_model, num_parameters
 from leukoscope.models.export import to_onnx
-from leukoscope.models.leukoscope_s import squeezenet_weights
 from leukoscope.recipes import list_recipes, load_recipe
 from leukoscope.recipes.schema import ModelChoice
-from leukoscope.training import fit as fit_module
 from leukoscope.training.fit import build_network
 
 
@@ -120,16 +115,6 @@ class TestLeukoscopeS:
         with pytest.raises(ConfigError, match="multiple of 16"):
             create_model("leukoscope-s").eval()(torch.zeros(1, 100, 100, 3, dtype=torch.uint8))
 
-    def test_gives_back_the_weights_it_started_from(self):
-        import torchvision
-
-        reference = torchvision.models.squeezenet1_1(weights=None).features.state_dict()
-        weights = {f"features.{name}": value for name, value in reference.items()}
-        model = create_model("leukoscope-s")
-        model.start_from(weights, torch.from_numpy(random_cells(4, 32)).permute(0, 3, 1, 2).float())
-        back = squeezenet_weights(model.state_dict())
-        assert len(back) == 44 and all(torch.equal(value, weights[name]) for name, value in back.items())
-
     def test_refuses_weights_of_another_network(self):
         with pytest.raises(TrainingError, match=r"features\.0\.weight"):
             create_model("leukoscope-s").start_from({"x": torch.zeros(1)}, torch.zeros(1, 3, 32, 32))
@@ -169,24 +154,6 @@ class TestStartingWeights:
         choice = ModelChoice(name="cnn-45px", weights=str(tmp_path / "w.safetensors"))
         model = build_network(choice, 2, random_cells(2, 45), seed=5)
         assert torch.equal(model.score.weight, source.score.weight)
-
-    def test_come_from_the_starter_whose_trunk_no_cell_has_changed(self):
-        choice = ModelChoice(name="leukoscope-s", weights="starter")
-        model = build_network(choice, 2, random_cells(4, 32), seed=0)
-        kept = squeezenet_weights(
-            {name: torch.from_numpy(value) for name, value in open_bundle("starter").weights().items()}
-        )
-        own = squeezenet_weights(model.state_dict())
-        assert all(torch.equal(value, own[name]) for name, value in kept.items())
-        assert float(model.head.linear.weight.abs().max()) < 0.1  # the head is new
-
-    def test_a_starter_whose_trunk_was_trained_is_no_start(self, monkeypatch):
-        starter = open_bundle("starter")
-        recipe = starter.info.recipe | {"training": starter.info.recipe["training"] | {"trunk_rate": 0.1}}
-        trained = replace(starter, info=starter.info.model_copy(update={"recipe": recipe}))
-        monkeypatch.setattr(fit_module, "open_bundle", lambda _: trained)
-        with pytest.raises(TrainingError, match="trained on cells"):
-            build_network(ModelChoice(name="leukoscope-s", weights="starter"), 2, random_cells(4, 32), seed=0)
 
     @pytest.mark.parametrize("content", [None, b"no tensors"])
     def test_a_missing_or_broken_file_is_an_error_and_never_random_weights(self, tmp_path, content):

@@ -14,11 +14,13 @@ import pytest
 import torch
 import torchvision
 from safetensors.torch import save_file
+from sklearn.linear_model import LogisticRegression
 
-from leukoscope.errors import TrainingError, TrainingInterruptedError
+from leukoscope.errors import ConfigError, TrainingError, TrainingInterruptedError
 from leukoscope.models.create import create_model
 from leukoscope.recipes import Recipe, load_recipe
 from leukoscope.recipes.schema import ModelChoice
+from leukoscope.training.draw import cell_weights
 from leukoscope.training.fit import TrainingCells, build_network, fit
 from leukoscope.training.keeper import Keeper
 
@@ -233,34 +235,94 @@ class TestTrunk:
         return build_network(choice, 2, data.cells[some], seed=0)
 
     def test_kept_with_its_statistics(self, tmp_path, weights):
-        network = self.fitted(tmp_path, f"model.weights={weights}", "training.trunk_rate=0")
+        network = self.fitted(tmp_path, f"model.weights={weights}", "training.freeze=[features]")
         before = self.started(weights)
         assert equal_weights(before.trunk, network.trunk)
         assert not torch.equal(before.head.linear.weight, network.head.linear.weight)
+
+    def test_kept_in_part(self, tmp_path, weights):
+        network = self.fitted(
+            tmp_path, f"model.weights={weights}", "training.freeze=[features.0, features.3]"
+        )
+        before = self.started(weights)
+        assert equal_weights(before.features[:4], network.features[:4])
+        changed = [
+            not torch.equal(one, other)
+            for one, other in zip(
+                before.features[4:].parameters(), network.features[4:].parameters(), strict=True
+            )
+        ]
+        assert all(changed)
+
+    def test_a_part_that_is_not_there(self, tmp_path, weights):
+        with pytest.raises(ConfigError, match=r"no part 'features\.30'") as caught:
+            self.fitted(tmp_path, f"model.weights={weights}", "training.freeze=[features.30]")
+        assert "features.3" in caught.value.hint
 
     def test_trained_at_its_own_rate(self, tmp_path, weights):
         def moved(rate: float) -> float:
             network = self.fitted(
                 tmp_path / str(rate), f"model.weights={weights}", f"training.trunk_rate={rate}"
             )
-            return float((network.features[0].weight - self.started(weights).features[0].weight).abs().sum())
+            before, after = (
+                net.features[6].squeeze.weight.detach() for net in (self.started(weights), network)
+            )
+            return float((after - before).abs().sum())
 
         assert 0 < moved(0.01) < moved(1.0) / 10
 
     def test_random_weights_are_all_trained(self, tmp_path):
-        network = self.fitted(tmp_path, "model.weights=none", "training.trunk_rate=0")
+        network = self.fitted(tmp_path, "model.weights=none", "training.freeze=[features]")
         torch.manual_seed(0)
         assert not torch.equal(network.features[0].weight, create_model("leukoscope-s").features[0].weight)
 
-    def test_the_decay_of_the_head_is_its_own(self, tmp_path):
-        def size(decay: float) -> float:
-            network = self.fitted(
-                tmp_path / str(decay),
-                "model.weights=none",
-                f"training.head_decay={decay}",
-                "training.average=0",
-                "training.warmup_steps=0",
-            )
-            return float(network.head.linear.weight.abs().sum())
 
-        assert size(10.0) < 0.8 * size(0.0)
+class TestRefit:
+    """The last layer as the logistic regression that scikit-learn finds on the network's features."""
+
+    def refitted(self, folder: Path, *settings: str, data: TrainingCells | None = None) -> torch.nn.Module:
+        few = ["training.epochs=1", "training.cells_per_epoch=48", "training.batch_size=16"]
+        recipe = load_recipe("leukoscope-s", [*few, "training.refit_head=0.05", *settings])
+        used = data or two_kinds(64, 32)
+        return fit(recipe, used, train=TRAIN, validation=VALIDATION, folder=folder).network
+
+    def test_is_the_regression_of_the_embedding_weighted_as_drawn(self, tmp_path):
+        data = two_kinds(64, 32)
+        settings = ["training.class_balance=true", "training.subject_balance=0.5"]
+        network = self.refitted(tmp_path, *settings, data=data)
+        with torch.inference_mode():
+            outputs = network(torch.from_numpy(data.cells[TRAIN]))
+        embedding = outputs.embedding.numpy()
+        np.testing.assert_allclose(embedding.mean(0), 0, atol=1e-3)
+        weights = cell_weights(
+            data.labels[TRAIN], data.groups[TRAIN], class_balance=True, subject_balance=0.5
+        )
+        truth = LogisticRegression(C=0.05, tol=1e-8, max_iter=5_000)
+        truth.fit(embedding, data.labels[TRAIN], sample_weight=weights * len(TRAIN))
+        margin = (outputs.logits[:, 1] - outputs.logits[:, 0]).numpy()
+        np.testing.assert_allclose(margin, truth.decision_function(embedding), atol=0.01)
+
+    def test_leaves_the_layers_before_it(self, tmp_path):
+        fitted = self.refitted(tmp_path / "a")
+        left = self.refitted(tmp_path / "b", "training.refit_head=0")
+        assert equal_weights(fitted.trunk, left.trunk)
+        assert not torch.equal(fitted.head.linear.weight, left.head.linear.weight)
+
+    def test_the_class_map_is_still_that_of_the_logits(self, tmp_path):
+        network = self.refitted(tmp_path)
+        with torch.inference_mode():
+            outputs = network(torch.from_numpy(two_kinds(8, 32).cells))
+            by_place = outputs.cam.mean((2, 3)) + network.head.linear.bias
+        torch.testing.assert_close(by_place, outputs.logits, atol=1e-4, rtol=1e-4)
+
+    def test_knows_more_classes_than_two_and_one_without_cells(self, tmp_path):
+        data = two_kinds(64, 32)
+        labels = np.arange(64) % 3 + (np.arange(64) % 3 == 2)  # 0, 1, 3: nobody has 2
+        network = self.refitted(tmp_path, data=TrainingCells(data.cells, labels, data.groups, [False] * 4))
+        with torch.inference_mode():
+            said = network(torch.from_numpy(data.cells[TRAIN])).logits.softmax(1).numpy()
+        assert said.shape == (48, 4) and said[:, 2].max() < 1e-6
+
+    def test_needs_a_head_that_is_linear(self, tmp_path):
+        with pytest.raises(ConfigError, match="refit_head"):
+            run(small("training.refit_head=1"), tmp_path)

@@ -25,9 +25,8 @@ COHORT = {"subjects": 30, "cells_per_subject": 32, "unlabelled": 100, "seed": 0}
 """As many cells as ``data synth`` draws, of more people, so that the preliminary set (the test) has five
 of each class: the fewest that an interval is given for."""
 
-SETTINGS = ("training.epochs=5", "training.cells_per_epoch=1280", "training.class_balance=false")
-"""Changes of the recipe for synthetic cells, which are soon learned. The classes are drawn in equal numbers:
-with nothing to balance no bias is fitted, which two calibration subjects would leave to chance."""
+SETTINGS = ("training.cells_per_epoch=640", "training.average=0.9")
+"""Changes of the recipe for synthetic cells, which are soon learned."""
 
 OWN_SETTINGS: tuple[str, ...] = ()
 """Changes of the recipe for cells of the user's own: none."""

@@ -179,18 +179,5 @@ class LeukoscopeS(CellNetwork):
         self.head.norm.running_mean, self.head.norm.running_var = pooled.mean(0), pooled.var(0)
 
 
-def squeezenet_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of SqueezeNet 1.1 that a network started from, out of its own, where its trunk was kept.
-
-    Args:
-        weights: of a Leukoscope-S, by name.
-    """
-    return {
-        name: value * _divisor(name)
-        for name, value in weights.items()
-        if name.startswith("features.") and ".norm." not in name
-    }
-
-
 def _divisor(name: str) -> float:
     return TYPICAL_PIXEL if name == "features.0.weight" or name.endswith(".bias") else 1.0

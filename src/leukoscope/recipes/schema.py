@@ -17,8 +17,7 @@ from leukoscope.errors import UsageError
 class ModelChoice(Config):
     """Which network, and what it starts from.
 
-    ``weights`` is ``none`` for random ones, ``starter`` for the ImageNet weights in the trunk of the starter
-    bundle, which no cell has changed, or a local safetensors file; it is recorded either way.
+    ``weights`` is ``none`` for random ones, or a local safetensors file; it is recorded either way.
     """
 
     name: str
@@ -58,13 +57,17 @@ class TrainingChoice(Config):
 
     ``subject_balance`` is the power by which a subject's number of cells is discounted when cells are drawn:
     0 draws all cells alike, 1 draws all subjects of a class alike. ``class_balance`` draws both classes
-    equally often. ``trunk_rate`` is the learning rate, as a share, of the layers before the head when they
-    start from given weights (random ones always get all of it); 0 keeps them as they started, statistics of
-    batch norm too. ``head_decay`` is the weight decay of the layers behind them; without it they have
-    ``weight_decay`` too. ``cells_per_epoch`` 0 means as many as there are. ``monitor`` is what the validation
-    subjects choose the epoch by; ``none`` keeps the last one. ``patience`` 0 never stops early.
-    ``average`` is the decay of the running average of the weights that is kept as the model; 0 keeps the
-    last weights themselves.
+    equally often. ``cells_per_epoch`` 0 means as many as there are.
+
+    Of given weights, ``freeze`` names the parts of the network that are kept as they started, statistics of
+    batch norm too, and ``trunk_rate`` is the learning rate, as a share, of the other layers before the head.
+    Random weights are all trained at the whole rate. ``average`` is the decay of the running average of the
+    weights that is kept as the model; 0 keeps the last weights themselves. ``refit_head`` is the inverse
+    strength (scikit-learn's C) of the logistic regression of the training cells as they are that replaces
+    the last linear layer when the epochs are over; 0 leaves it as it was trained.
+
+    ``monitor`` is what the validation subjects choose the epoch by; ``none`` keeps the last one.
+    ``patience`` 0 never stops early.
     """
 
     epochs: int = Field(15, ge=1)
@@ -72,9 +75,10 @@ class TrainingChoice(Config):
     cells_per_epoch: int = Field(0, ge=0)
     optimiser: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: float = Field(1e-3, gt=0)
-    trunk_rate: float = Field(1.0, ge=0, le=1)
+    trunk_rate: float = Field(1.0, gt=0, le=1)
+    freeze: tuple[str, ...] = ()
     weight_decay: float = Field(0.0, ge=0)
-    head_decay: float | None = Field(None, ge=0)
+    refit_head: float = Field(0.0, ge=0)
     schedule: Literal["constant", "cosine"] = "constant"
     warmup_steps: int = Field(0, ge=0)
     label_smoothing: float = Field(0.0, ge=0, lt=0.5)

@@ -20,17 +20,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from leukoscope.bundle.read import STARTER, open_bundle
 from leukoscope.core.progress import progress
 from leukoscope.errors import TrainingError, TrainingInterruptedError
 from leukoscope.models.base import CellNetwork
 from leukoscope.models.create import create_model
-from leukoscope.models.leukoscope_s import squeezenet_weights
 from leukoscope.recipes.schema import ModelChoice, Recipe
 from leukoscope.training.cache import Cells
 from leukoscope.training.draw import Index
 from leukoscope.training.keeper import BEST, LAST, InterruptedFit, Keeper
 from leukoscope.training.module import CellData, CellModule
+from leukoscope.training.refit import refit_head, refittable_head
 
 NUM_STARTING_CELLS = 128
 
@@ -95,6 +94,8 @@ def fit(
     _check(data, train)
     some = np.sort(np.random.default_rng(recipe.training.seed).permutation(train)[:NUM_STARTING_CELLS])
     network = build_network(recipe.model, len(data.positive), data.cells[some], seed=recipe.training.seed)
+    if recipe.training.refit_head:
+        refittable_head(network)
     started = recipe.model.weights != "none"
     module = CellModule(network, recipe.augmentation, recipe.training, started=started)
     cells = CellData(
@@ -115,12 +116,21 @@ def fit(
     if not all(math.isfinite(row["train_loss"]) for row in keeper.history):
         raise TrainingError("the training loss is not a number any more", hint="lower training.learning_rate")
     network.load_state_dict(load_file(folder / "checkpoints" / BEST))
-    return Fit(network.cpu().eval(), keeper.best_epoch, keeper.history, keeper.interrupted)
+    network.cpu().eval()
+    if recipe.training.refit_head:
+        refit_head(
+            network,
+            data.cells,
+            train,
+            data.labels[train],
+            cells.draw.weights,
+            strength=recipe.training.refit_head,
+        )
+    return Fit(network, keeper.best_epoch, keeper.history, keeper.interrupted)
 
 
 def build_network(choice: ModelChoice, num_classes: int, cells: Cells, *, seed: int) -> CellNetwork:
-    """The recipe's network with its starting weights: seeded random ones, ImageNet's out of the starter
-    bundle, or those of a safetensors file.
+    """The recipe's network with its starting weights: seeded random ones, or those of a safetensors file.
 
     Args:
         choice: name, arguments, weights.
@@ -136,8 +146,9 @@ def build_network(choice: ModelChoice, num_classes: int, cells: Cells, *, seed: 
     if choice.weights == "none":
         return network
     try:
-        weights = _starter_weights() if choice.weights == STARTER else _weights_of_file(Path(choice.weights))
-        network.start_from(weights, torch.from_numpy(cells).permute(0, 3, 1, 2).float())
+        network.start_from(
+            _weights_of_file(Path(choice.weights)), torch.from_numpy(cells).permute(0, 3, 1, 2).float()
+        )
     except TrainingError as error:
         raise TrainingError(f"model.weights: {choice.weights}: {error.message}", hint=error.hint) from None
     return network
@@ -150,14 +161,6 @@ def _weights_of_file(path: Path) -> dict[str, Tensor]:
         raise TrainingError(
             f"it cannot be read: {error}", hint="give a safetensors file, or 'none' for random weights"
         ) from None
-
-
-def _starter_weights() -> dict[str, Tensor]:
-    """What the starter's trunk started from. It is a start for other cells only if none has changed it."""
-    starter = open_bundle(STARTER)
-    if starter.info.recipe.get("training", {}).get("trunk_rate", 1.0) != 0:
-        raise TrainingError("its trunk was trained on cells", hint="give a file of ImageNet weights")
-    return squeezenet_weights({name: torch.from_numpy(value) for name, value in starter.weights().items()})
 
 
 def _check(data: TrainingCells, train: Index) -> None:

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from leukoscope.core.config import nearest
+from leukoscope.errors import ConfigError
 from leukoscope.models.base import CellNetwork
 from leukoscope.recipes.schema import Augmentation, TrainingChoice
 from leukoscope.training.augment import augment
@@ -114,7 +116,10 @@ class CellModule(lightning.LightningModule):
     Args:
         network: with its starting weights.
         augmentation, settings: of the recipe.
-        started: whether the weights were given, so that ``trunk_rate`` holds, and not random.
+        started: whether the weights were given, so that ``trunk_rate`` and ``freeze`` hold, and not random.
+
+    Raises:
+        ConfigError: when ``freeze`` names a part that the network does not have.
     """
 
     def __init__(
@@ -122,7 +127,9 @@ class CellModule(lightning.LightningModule):
     ) -> None:
         super().__init__()
         self.trunk_rate = settings.trunk_rate if started else 1.0
-        network.trunk.requires_grad_(self.trunk_rate > 0)
+        self.frozen = [part_of(network, name) for name in settings.freeze] if started else []
+        for part in self.frozen:
+            part.requires_grad_(False)
         self.network = network.to(memory_format=torch.channels_last)
         self.augmentation, self.settings = augmentation, settings
         self.average: AveragedModel | None = None
@@ -143,10 +150,10 @@ class CellModule(lightning.LightningModule):
         return self.network if self.average is None else self.average.module  # type: ignore[return-value]
 
     def train(self, mode: bool = True) -> Self:
-        """As torch's; a trunk that is kept as it started keeps its batch-norm statistics too."""
+        """As torch's; what is frozen keeps its batch-norm statistics too."""
         super().train(mode)
-        if self.trunk_rate == 0:
-            self.network.trunk.eval()
+        for part in self.frozen:
+            part.eval()
         return self
 
     def on_train_epoch_start(self) -> None:
@@ -189,17 +196,13 @@ class CellModule(lightning.LightningModule):
         self.validation_logits, self.validation_labels = [], []
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The recipe's optimiser, trunk and head each at its own rate and decay; no decay of biases."""
+        """The recipe's optimiser, trunk and head each at its own rate; no decay of biases."""
         settings = self.settings
         trunk = {id(parameter) for parameter in self.network.trunk.parameters()}
-        head_decay = settings.weight_decay if settings.head_decay is None else settings.head_decay
         groups: list[dict[str, Any]] = []
-        for in_trunk, share, decay in (
-            (True, self.trunk_rate, settings.weight_decay),
-            (False, 1.0, head_decay),
-        ):
+        for in_trunk, share in ((True, self.trunk_rate), (False, 1.0)):
             own = [p for p in self.network.parameters() if p.requires_grad and (id(p) in trunk) == in_trunk]
-            rate = settings.learning_rate * share
+            rate, decay = settings.learning_rate * share, settings.weight_decay
             groups.append({"params": [p for p in own if p.ndim > 1], "lr": rate, "weight_decay": decay})
             groups.append({"params": [p for p in own if p.ndim <= 1], "lr": rate, "weight_decay": 0.0})
         groups = [group for group in groups if group["params"]]
@@ -212,6 +215,23 @@ class CellModule(lightning.LightningModule):
         steps = settings.epochs * len(self.trainer.datamodule.draw)  # type: ignore[attr-defined]
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, steps, settings))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def part_of(network: CellNetwork, name: str) -> nn.Module:
+    """The part of the network with that name, such as ``features.3``.
+
+    Raises:
+        ConfigError: when there is none.
+    """
+    try:
+        return network.get_submodule(name)
+    except AttributeError:
+        known = [part for part, _ in network.named_modules() if part]
+        guess = nearest(name, known)
+        raise ConfigError(
+            f"training.freeze: {type(network).__name__} has no part '{name}'",
+            hint=f"did you mean '{guess}'?" if guess else f"parts: {', '.join(known[:20])}",
+        ) from None
 
 
 def _rate(step: int, steps: int, settings: TrainingChoice) -> float:
