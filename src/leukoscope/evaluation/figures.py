@@ -111,17 +111,22 @@ def _reliability(axes: Axes, report: Report) -> None:
 
 
 def _probabilities(axes: Axes, report: Report) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     bins = report.curves.histogram
     for label, color, shares in (("normal cells", NORMAL, bins.normals), ("blasts", BLAST, bins.blasts)):
         axes.stairs(shares, bins.edges, color=color, fill=True, alpha=0.25)
         axes.stairs(shares, bins.edges, color=color, linewidth=1.5, label=label)
     axes.axvline(report.threshold, ymax=0.8, color=INK, linewidth=0.8, linestyle=":")
     axes.set(xlabel="blast probability", ylabel="share of the class's cells", xlim=(-0.01, 1.01))
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 5, 10)))  # two digits: the margin is fixed
     axes.legend(loc="upper center")
 
 
 def _subjects(axes: Axes, report: Report) -> None:
     """A dot a subject, by number of cells, so that the ones whose rate means little stand apart."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     for label, color, marker, blast in (("normal", NORMAL, "s", False), ("blast", BLAST, "o", True)):
         rows = [row for row in report.subjects if row.label != "mixed"]
         rows = [row for row in rows if (row.label in report.positive_classes) == blast]
@@ -134,5 +139,7 @@ def _subjects(axes: Axes, report: Report) -> None:
         )
     axes.axvline(report.subject_means.min_cells, color=INK, linewidth=0.8, linestyle=":")
     axes.set(xscale="log", xlabel="cells of the subject", ylabel="share called right", ylim=(-0.03, 1.03))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.legend(loc="best")
