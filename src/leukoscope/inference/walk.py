@@ -78,4 +78,4 @@ def order(name: str) -> str:
 
 def _counted(digits: re.Match[str]) -> str:
     number = digits[0].lstrip("0")
-    return f"\0{len(number):03}{number}{digits[0]}"  # numbers come before any text
+    return f"\0{len(number):03}{number}{digits[0]}\0"  # numbers come before any text, and end before it
