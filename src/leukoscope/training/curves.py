@@ -18,6 +18,7 @@ def draw_curves(history: list[dict[str, Any]], best_epoch: int, path: Path) -> N
     """
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     FigureCanvasSVG(figure)
@@ -31,6 +32,7 @@ def draw_curves(history: list[dict[str, Any]], best_epoch: int, path: Path) -> N
             best_epoch, color="#777777", linestyle=":", linewidth=1, label=f"kept: epoch {best_epoch}"
         )
         axes.set(xlabel="epoch", ylabel=quantity)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(frameon=False)
         axes.spines[["top", "right"]].set_visible(False)
     with atomic(path) as temporary:
