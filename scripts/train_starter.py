@@ -3,9 +3,9 @@
     python scripts/train_starter.py C-NMC_FOLDER SQUEEZENET.safetensors WORK_FOLDER
 
 It indexes the folder, splits its training cells into eight folds by subject and duplicate group, trains
-the head of `leukoscope-s` on ImageNet weights in every fold for the out-of-fold figures, then once
-on all subjects, and copies that model to src/leukoscope/bundle/starter.leuko. Run it again to go on after an
-interruption. About half an hour on two idle cores. What it read is in docs/results.md.
+`leukoscope-s` from ImageNet weights in every fold for the out-of-fold figures, then once on all subjects, and
+copies that model to src/leukoscope/bundle/starter.leuko. Run it again to go on after an interruption. About
+half an hour on two idle cores. What it read is in docs/results.md.
 """
 
 from __future__ import annotations

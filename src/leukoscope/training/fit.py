@@ -95,7 +95,7 @@ def fit(
     some = np.sort(np.random.default_rng(recipe.training.seed).permutation(train)[:NUM_STARTING_CELLS])
     network = build_network(recipe.model, len(data.positive), data.cells[some], seed=recipe.training.seed)
     if recipe.training.refit_head:
-        refittable_head(network)
+        refittable_head(network)  # says so now rather than when the epochs are over
     started = recipe.model.weights != "none"
     module = CellModule(network, recipe.augmentation, recipe.training, started=started)
     cells = CellData(
