@@ -44,8 +44,8 @@ def test_synthetic_and_leaky_stand_at_the_top(tiny_bundle):
 def test_metrics_have_intervals_or_say_why_not(tiny_bundle):
     metrics = {
         "auroc": Metric(estimate=0.9, ci_low=0.85, ci_high=0.94, num_cells=2000, num_subjects=20),
-        "specificity": Metric(estimate=0.8, reason="fewer than 5 subjects"),
-        "ppv": Metric(estimate=None, reason="nothing was called blast"),
+        "specificity": Metric(estimate=0.8, num_cells=900, reason="fewer than 5 subjects"),
+        "ppv": Metric(estimate=None, num_cells=0, reason="nothing was called blast"),
     }
     text = card_of(tiny_bundle, metrics=metrics, metrics_on="the test subjects")
     assert "| auroc | 0.900 (95% 0.850 to 0.940) |" in text
@@ -62,7 +62,7 @@ def test_thresholds_and_limits_are_printed(tiny_bundle):
 
 
 def test_a_bar_in_a_name_does_not_break_the_table(tiny_bundle):
-    text = card_of(tiny_bundle, metrics={"a|b": Metric(estimate=None)})
+    text = card_of(tiny_bundle, metrics={"a|b": Metric(estimate=None, num_cells=0)})
     assert "| a/b | undefined |" in text
 
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from leukoscope.bundle.format import FITTING_ROLES, BundleInfo, Metric
+from leukoscope.bundle.format import FITTING_ROLES, BundleInfo
 from leukoscope.core.config import write_yaml
 from leukoscope.core.provenance import RESEARCH_USE_ONLY
+from leukoscope.evaluation.paired import Difference
+from leukoscope.evaluation.partitions import Evidence
+from leukoscope.evaluation.readings import Metric
 
 SYNTHETIC = "SYNTHETIC: trained on drawn cells. It knows nothing about real ones."
+NUM_HARDEST = 8
+DEMONSTRATION = "DEMONSTRATION MODEL: for trying the software. Train one on cells of your own to work with."
 LEAKY = (
     "LEAKY: subjects may be on both sides of the split it was fitted with, or they are unknown. "
     "No figure below says how it does on people it has not seen."
@@ -24,6 +29,8 @@ def card(info: BundleInfo) -> str:
 def _head(info: BundleInfo) -> Iterator[str]:
     yield f"# {info.name}"
     yield f"**{RESEARCH_USE_ONLY}**"
+    if info.demonstration:
+        yield f"**{DEMONSTRATION}**"
     if info.training_data.synthetic:
         yield f"**{SYNTHETIC}**"
     if info.training_data.leaky:
@@ -77,16 +84,104 @@ def _metrics(info: BundleInfo) -> Iterator[str]:
     if not info.metrics:
         yield "No figures were recorded in this bundle."
         return
-    first = next(iter(info.metrics.values()))
+    first, beside = next(iter(info.metrics.values())), info.evidence
     over = f": {first.num_cells:,} cells of {first.num_subjects} subjects" if first.num_cells else ""
+    several = (
+        f" Every figure is the mean over {beside.num_partitions} partitions of these people into folds."
+        if beside and beside.num_partitions > 1
+        else ""
+    )
     yield (
-        f"On {info.metrics_on or 'cells that this bundle does not name'}{over}. Intervals resample "
+        f"On {info.metrics_on or 'cells that this bundle does not name'}{over}.{several} Intervals resample "
         f"{first.unit}s. Read the figures beside those of the size-only ruler: a model that does no better "
         "has learned the size of the cells."
     )
+    ruler = beside.size if beside else None
     yield _table(
-        ("metric", "estimate and interval"), [(name, _reading(m)) for name, m in info.metrics.items()]
+        ("metric", "this model", *(("ruler",) if ruler else ())),
+        [
+            (name, _reading(metric), *((_reading(ruler[name]),) if ruler else ()))
+            for name, metric in info.metrics.items()
+        ],
     )
+    if beside:
+        yield from _beside(beside)
+
+
+def _beside(evidence: Evidence) -> Iterator[str]:
+    if evidence.num_partitions > 1:
+        spread = {
+            name: "; ".join(
+                "undefined" if value is None else f"{value:.3f}" for value in evidence.estimates[name]
+            )
+            for name in ("auroc", "weighted_f1")
+        }
+        yield f"In each partition: AUROC {spread['auroc']}. Weighted F1 {spread['weighted_f1']}."
+    if evidence.minus_size:
+        yield (
+            "This model minus the ruler, on the same cells and draws of subjects: "
+            + ", ".join(f"{name} {_difference(found)}" for name, found in evidence.minus_size.items())
+            + "."
+        )
+    if evidence.size_matched:
+        ruler = evidence.size_size_matched
+        yield (
+            "With the cells weighted so that both classes have one distribution of sizes: "
+            + ", ".join(f"{name} {_reading(metric)}" for name, metric in evidence.size_matched.items())
+            + (f". The ruler: auroc {_reading(ruler['auroc'])}." if ruler else ".")
+        )
+    if evidence.without:
+        yield _table(
+            ("without the cells of", "auroc", "weighted_f1"),
+            [
+                (name, _reading(left["auroc"]), _reading(left["weighted_f1"]))
+                for name, left in evidence.without.items()
+            ],
+        )
+    yield from _people(evidence)
+
+
+def _people(evidence: Evidence) -> Iterator[str]:
+    means, enough = evidence.subject_means, evidence.subject_means.min_cells
+    known = [row for row in evidence.subjects if row.num_cells >= enough]
+    if not known:
+        return
+    yield "### Person by person"
+    said = [
+        (f"mean of {means.num_blast_subjects} blast people", means.blast, means.blast_ci),
+        (f"mean of {means.num_normal_subjects} normal people", means.normal, means.normal_ci),
+        ("worst", means.worst, means.worst_ci),
+    ]
+    yield (
+        f"Share of a person's cells called what they are, people with at least {enough} cells: "
+        + ", ".join(f"{words} {value:.3f}{_between(ci)}" for words, value, ci in said if value is not None)
+        + ". The interval of the worst takes the person's cells as independent."
+    )
+    hardest = sorted(known, key=lambda row: row.accuracy)[:NUM_HARDEST]
+    yield "Where it fails, the people it reads worst:"
+    yield _table(
+        ("person", "label", "cells", "called right", "called blast"),
+        [
+            (
+                row.subject_id,
+                row.label,
+                str(row.num_cells),
+                f"{row.accuracy:.2f}",
+                f"{row.blast_fraction:.2f}",
+            )
+            for row in hardest
+        ],
+    )
+
+
+def _difference(found: Difference) -> str:
+    if found.difference is None or found.ci_low is None or found.ci_high is None:
+        return f"unknown ({found.reason})"
+    return f"{found.difference:+.3f}{_between((found.ci_low, found.ci_high), '+.3f')}"
+
+
+def _between(ends: tuple[float, float] | None, form: str = ".3f") -> str:
+    return "" if ends is None else f" ({ends[0]:{form}} to {ends[1]:{form}})"
 
 
 def _reading(metric: Metric) -> str:
@@ -104,8 +199,9 @@ def _decisions(info: BundleInfo) -> Iterator[str]:
     yield "## Probabilities and decisions"
     yield (
         f"Probabilities are calibrated by {calibration.method} {calibration.temperature:.3f}, fitted on "
-        f"{calibration.subjects or 'cells that this bundle does not name'}. Below `normal below` a cell is "
-        "`normal`, from `blast from` on it is `blast`, between them `indeterminate`. The first row decides."
+        f"{calibration.subjects or 'cells that this bundle does not name'}.{_bias(info)} "
+        "Below `normal below` a cell is `normal`, from `blast from` on it is `blast`, between them "
+        "`indeterminate`. The first row decides."
     )
     yield _table(
         ("operating point", "normal below", "blast from", "fitted on"),
@@ -122,6 +218,17 @@ def _decisions(info: BundleInfo) -> Iterator[str]:
             f"An image farther than {novelty.distance:.4f} (cosine distance of embeddings) from its nearest "
             f"but {novelty.k - 1} of the training references is `indeterminate`: novel."
         )
+
+
+def _bias(info: BundleInfo) -> str:
+    bias = info.calibration.bias
+    if not any(bias):
+        return ""
+    shares = ", ".join(f"{name} {value:+.3f}" for name, value in zip(info.classes, bias, strict=True))
+    return (
+        f" Training drew all classes alike; the bias ({shares}) restores their shares among those cells, so "
+        "that a probability holds where the classes are as common as there."
+    )
 
 
 def _limits(_info: BundleInfo) -> Iterator[str]:

@@ -15,6 +15,8 @@ from leukoscope.cohort.manifest import Manifest
 from leukoscope.core.config import Config
 from leukoscope.evaluation.calibration import Calibration
 from leukoscope.evaluation.operating_points import OperatingPoint
+from leukoscope.evaluation.partitions import Evidence
+from leukoscope.evaluation.readings import Metric
 from leukoscope.evaluation.ruler import Ruler
 
 SCHEMA_VERSION = 1
@@ -101,20 +103,6 @@ def _counts(frame: pl.DataFrame) -> dict[str, dict[str, Count]]:
     return counts
 
 
-class Metric(Config):
-    """One number with its interval, as in ``report.json``; ``estimate`` is ``None`` where it is undefined."""
-
-    estimate: float | None
-    ci_low: float | None = None
-    ci_high: float | None = None
-    confidence_level: float | None = 0.95
-    unit: str = "subject"
-    num_cells: int | None = None
-    num_subjects: int | None = None
-    threshold: float | None = None
-    reason: str | None = None
-
-
 class NoveltyLimit(Config):
     """When a cell is unlike everything seen in training.
 
@@ -151,6 +139,8 @@ class BundleInfo(Config):
         novelty: limit for "have I seen anything like this?", ``None`` where no references were kept.
         ruler: the size-only baseline of the same training subjects, ``None`` where sizes are unknown.
         metrics: name -> reading, on the cells that ``metrics_on`` names.
+        evidence: what stands beside them, on the same cells; a private bundle names no subject there.
+        demonstration: it is there for trying the software.
         recipe: the whole configuration of the training.
         versions: of Python and the packages that shaped the model.
         files: name -> SHA-256 of every other file of the bundle; filled in by ``write_bundle``.
@@ -175,6 +165,8 @@ class BundleInfo(Config):
     training_data: TrainingData = TrainingData()
     metrics: dict[str, Metric] = Field(default_factory=dict)
     metrics_on: str = ""
+    evidence: Evidence | None = None
+    demonstration: bool = False
     recipe: dict[str, Any] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
     privacy: Privacy = Privacy()

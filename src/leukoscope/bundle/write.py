@@ -26,7 +26,7 @@ from leukoscope.bundle.format import (
     BundleInfo,
     Privacy,
 )
-from leukoscope.bundle.privacy import hashed
+from leukoscope.bundle.privacy import hashed, unnamed
 from leukoscope.core.config import parse
 from leukoscope.core.files import atomic, sha256_file
 from leukoscope.errors import BundleError, ConfigError, MissingExtraError
@@ -83,7 +83,8 @@ def write_bundle(
             np.savez(folder / NOVELTY, embeddings=novelty.astype(np.float16))
         if weights is not None:
             (folder / WEIGHTS).write_bytes(_safetensors(weights))
-        _finish(folder, info.model_copy(update={"privacy": privacy}))
+        evidence = unnamed(info.evidence, privacy) if info.evidence else None
+        _finish(folder, info.model_copy(update={"privacy": privacy, "evidence": evidence}))
         put_in_place(folder, target)
     return target
 

@@ -102,7 +102,7 @@ def evaluate(
         confusion_matrix=ConfusionMatrix.of(model),
         classes=class_rows(judged),
         subjects=rows,
-        subject_means=subject_means(rows, judged.positive_classes),
+        subject_means=subject_means(rows, judged.positive_classes, draws=draws, seed=seed),
         curves=_curves(model, ruler),
         worst_cells=worst_cells(_with_paths(judged.judged, data), judged.y, judged.p, threshold=threshold),
         unreadable=_unreadable(judged),

@@ -9,6 +9,8 @@ import numpy as np
 import polars as pl
 
 from leukoscope.core.config import Config
+from leukoscope.evaluation.bootstrap import NUM_DRAWS, interval
+from leukoscope.evaluation.by_subject import wilson
 from leukoscope.evaluation.readings import Bools, Floats
 
 MIN_CELLS = 20
@@ -42,7 +44,9 @@ class SubjectMeans(Config):
 
     Attributes:
         blast, normal: mean accuracy over the subjects of that kind; ``None`` where there is none.
+        blast_ci, normal_ci: their 95 % intervals, from draws of these subjects; ``None`` below five.
         worst: the lowest accuracy of a subject, whose ``subject_id`` is ``worst_subject_id``.
+        worst_ci: Wilson's 95 % interval of that share, as if the subject's cells were independent.
         num_blast_subjects, num_normal_subjects: that the means are over.
         min_cells: subjects with fewer cells are left out.
         reason: what is undefined, and why.
@@ -52,6 +56,9 @@ class SubjectMeans(Config):
     normal: float | None
     worst: float | None
     worst_subject_id: str | None
+    blast_ci: tuple[float, float] | None = None
+    normal_ci: tuple[float, float] | None = None
+    worst_ci: tuple[float, float] | None = None
     num_blast_subjects: int
     num_normal_subjects: int
     min_cells: int = MIN_CELLS
@@ -91,12 +98,16 @@ def _by_label_and_number(row: SubjectRow) -> tuple[str, list[tuple[int, str]]]:
     return row.label, [(int(part) if part.isdecimal() else -1, part) for part in parts]
 
 
-def subject_means(rows: Sequence[SubjectRow], positive: Sequence[str]) -> SubjectMeans:
+def subject_means(
+    rows: Sequence[SubjectRow], positive: Sequence[str], *, draws: int = NUM_DRAWS, seed: int = 0
+) -> SubjectMeans:
     """Mean and worst accuracy over the subjects with at least :data:`MIN_CELLS` cells; mixed ones in neither.
 
     Args:
         rows: of :func:`subject_rows`.
         positive: the class names that count as blast.
+        draws: of the subjects, for the intervals; 0 gives none.
+        seed: of the draws.
     """
     enough = [row for row in rows if row.num_cells >= MIN_CELLS and row.label != MIXED]
     blast = [row.accuracy for row in enough if row.label in positive]
@@ -109,7 +120,23 @@ def subject_means(rows: Sequence[SubjectRow], positive: Sequence[str]) -> Subjec
         normal=float(np.mean(normal)) if normal else None,
         worst=worst.accuracy if worst else None,
         worst_subject_id=worst.subject_id if worst else None,
+        blast_ci=_interval_of_mean(blast, draws, seed),
+        normal_ci=_interval_of_mean(normal, draws, seed),
+        worst_ci=_wilson(worst) if worst else None,
         num_blast_subjects=len(blast),
         num_normal_subjects=len(normal),
         reason=reason,
     )
+
+
+def _interval_of_mean(values: Sequence[float], draws: int, seed: int) -> tuple[float, float] | None:
+    if not (values and draws):
+        return None
+    drawn = np.random.default_rng(seed).choice(np.asarray(values), size=(draws, len(values)))
+    found = interval(drawn.mean(axis=1), len(values))
+    return None if found.low is None or found.high is None else (found.low, found.high)
+
+
+def _wilson(row: SubjectRow) -> tuple[float, float]:
+    low, high = wilson(pl.lit(row.accuracy * row.num_cells), pl.lit(row.num_cells))
+    return pl.select(low, high.alias("high")).row(0)

@@ -5,10 +5,11 @@ without the last module (Iandola et al. 2016), so that it can start from that ne
 batch norm, which SqueezeNet lacks, stands behind the narrow squeeze layers only, where it costs little
 memory traffic, and makes training from random weights work.
 
-The head reads three things of every place of a 7x7 map: the mean and the local contrast of the first fire
-module's maps, and the maps of the last one. What separates the classes in people never seen is fine colour
-and texture, which the first module still has and the last one has lost (docs/decisions/0605). Mean pooling
-and one linear layer follow, so every logit is the mean of a class map.
+The head reads the mean and the standard deviation of the first fire module's maps, each over the whole
+picture and over the inside of the cell alone, and the mean of the last module's maps. What separates the
+classes in people never seen is fine colour and texture, which the first module still has and the last one has
+lost (docs/decisions/0605). All five are means of maps of 7x7 places, and one linear layer follows, so every
+logit is the mean of a class map.
 """
 
 from __future__ import annotations
@@ -28,10 +29,14 @@ FINE_LAYERS = 4
 """The stem, its pooling and the first fire module."""
 BLOCK = 4
 """Places of the first fire module's maps, to either side, that make one place of the last one's."""
-SMALLEST_VARIANCE = 0.003
+DARK = 5.0
+"""Pixels with no colour above it are outside of the cell."""
+SMALLEST_VARIANCE = 1e-4
+SMALLEST_AREA = 1e-3
+"""As shares of the picture: of a picture without a cell, the inside is taken to be that large."""
 FINE, DEEP = 128, 512
-DEEP_GAIN = 0.3
-"""Of the last module's standardised features: together they weigh as much as half of the fine ones."""
+DEEP_GAIN = 0.15
+"""Of the last module's standardised features, so that the fit leans on the fine ones (docs/results.md)."""
 
 
 class Fire(nn.Module):
@@ -56,6 +61,21 @@ class Fire(nn.Module):
         return torch.relu(torch.cat([self.expand1x1(narrow), self.expand3x3(narrow)], 1))
 
 
+def _moments(first: Tensor, second: Tensor, part: Tensor) -> tuple[Tensor, Tensor]:
+    """Two maps whose means over all places are the mean and the standard deviation of a region's values.
+
+    Args:
+        first, second: (N, C, h, w) values and their squares, zero outside the region.
+        part: (N, 1, h / BLOCK, w / BLOCK) share of each place that is in the region.
+    """
+    first, second = nn.functional.avg_pool2d(first, BLOCK), nn.functional.avg_pool2d(second, BLOCK)
+    area = part.mean((2, 3), keepdim=True).clamp(min=SMALLEST_AREA)
+    mean = first.mean((2, 3), keepdim=True) / area
+    squares = (second - 2 * mean * first + mean * mean * part) / area
+    deviation = (squares.mean((2, 3), keepdim=True).clamp(min=0) + SMALLEST_VARIANCE).sqrt()
+    return first / area, squares / deviation
+
+
 def _pool() -> nn.MaxPool2d:
     return nn.MaxPool2d(3, 2, padding=1)
 
@@ -66,7 +86,8 @@ class LeukoscopeS(CellNetwork):
 
     Args:
         num_classes: K.
-        dropout: share of the embedding (768: 128 means, 128 contrasts, 512 deep) dropped in training.
+        dropout: share of the embedding dropped in training (1024: 128 means and 128 deviations over the
+            picture, the same inside the cell, 512 deep means).
     """
 
     def __init__(self, num_classes: int = 2, *, dropout: float = 0.2) -> None:
@@ -87,7 +108,7 @@ class LeukoscopeS(CellNetwork):
             Fire(384, 48, 192),
             Fire(384, 64, 256),
         )
-        gains = torch.cat([torch.ones(2 * FINE), torch.full((DEEP,), DEEP_GAIN)])
+        gains = torch.cat([torch.ones(4 * FINE), torch.full((DEEP,), DEEP_GAIN)])
         self.head = MeanPoolHead(num_classes, dropout, gains)
         self._start()
 
@@ -125,12 +146,21 @@ class LeukoscopeS(CellNetwork):
         return cast(Outputs, self.head(self._maps(pixels)))
 
     def _maps(self, pixels: Tensor) -> Tensor:
-        """(N, 768, S/16, S/16)."""
+        """(N, 1024, S/16, S/16): maps whose means over all places are the features."""
         fine = self.features[:FINE_LAYERS](self.scale(pixels))
-        mean = nn.functional.avg_pool2d(fine, BLOCK)
-        variance = (nn.functional.avg_pool2d(fine * fine, BLOCK) - mean * mean).clamp(min=0)
-        contrast = torch.log(variance + SMALLEST_VARIANCE)
-        return torch.cat([mean, contrast, self.features[FINE_LAYERS:](fine)], 1)
+        inside = (
+            nn.functional.avg_pool2d((pixels.amax(1, keepdim=True) > DARK).float(), BLOCK) > 0.99
+        ).float()
+        part = nn.functional.avg_pool2d(inside, BLOCK)
+        within = fine * inside
+        return torch.cat(
+            [
+                *_moments(fine, fine * fine, torch.ones_like(part)),
+                *_moments(within, within * fine, part),
+                self.features[FINE_LAYERS:](fine),
+            ],
+            1,
+        )
 
     def start_from(self, weights: Mapping[str, Tensor], pixels: Tensor) -> None:
         """Take over weights of this network, or ImageNet weights of SqueezeNet 1.1 (``features.*``).

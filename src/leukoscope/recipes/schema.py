@@ -64,7 +64,9 @@ class TrainingChoice(Config):
     Random weights are all trained at the whole rate. ``average`` is the decay of the running average of the
     weights that is kept as the model; 0 keeps the last weights themselves. ``refit_head`` is the inverse
     strength (scikit-learn's C) of the logistic regression of the training cells as they are that replaces
-    the last linear layer when the epochs are over; 0 leaves it as it was trained.
+    the last linear layer when the epochs are over; 0 leaves it as it was trained. ``subject_penalty`` makes
+    that regression lean less on what tells people of one class apart: the factor by which the variance of
+    their means along a direction adds to the penalty of a weight along it.
 
     ``monitor`` is what the validation subjects choose the epoch by; ``none`` keeps the last one.
     ``patience`` 0 never stops early.
@@ -79,6 +81,7 @@ class TrainingChoice(Config):
     freeze: tuple[str, ...] = ()
     weight_decay: float = Field(0.0, ge=0)
     refit_head: float = Field(0.0, ge=0)
+    subject_penalty: float = Field(0.0, ge=0)
     schedule: Literal["constant", "cosine"] = "constant"
     warmup_steps: int = Field(0, ge=0)
     label_smoothing: float = Field(0.0, ge=0, lt=0.5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -12,7 +13,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from leukoscope.bundle.format import Metric
 from leukoscope.bundle.read import open_bundle
 from leukoscope.cohort.manifest import Manifest
 from leukoscope.cohort.splits import fold_roles
@@ -20,12 +20,12 @@ from leukoscope.core.files import write_json
 from leukoscope.core.progress import say
 from leukoscope.errors import TrainingInterruptedError
 from leukoscope.evaluation.calibration import Calibration, blast_probability, fit_temperature
-from leukoscope.evaluation.evaluate import evaluate
 from leukoscope.evaluation.operating_points import OperatingPoint, sensitivity_at_least
+from leukoscope.evaluation.partitions import read_partitions
 from leukoscope.evaluation.table import PredictionTable
 from leukoscope.inference.novelty import choose_references
 from leukoscope.recipes.schema import Recipe
-from leukoscope.studies.judge import SENSITIVITY, check_agreement, draft, metrics_for_bundle, read_cells
+from leukoscope.studies.judge import SENSITIVITY, check_agreement, draft, read_cells
 from leukoscope.studies.prepare import prepare
 from leukoscope.studies.run import MODEL, PREDICTIONS, Run, some_of, train_split
 from leukoscope.training.curves import draw_curves
@@ -34,15 +34,34 @@ from leukoscope.training.fit import Hardware, fit
 FOLD_DONE = "fold.json"
 
 
+@dataclass(frozen=True)
+class Partition:
+    """All folds of one partition: a run of each, and their test rows in one table."""
+
+    split: Manifest
+    runs: list[Run]
+    pool: PredictionTable
+
+
 def train_folds(recipe: Recipe, split: Manifest, out: Path, *, resume: bool, hardware: Hardware) -> Run:
     """K runs in ``folds/K``, the pooled out-of-fold rows, and ``model.leuko`` fitted on all subjects.
 
-    A fold that is finished is not trained again. The shipped model takes the median of the folds' best
-    numbers of epochs; its temperature and operating point are those of the pool, its novelty limit is the
-    folds' median, and its metrics are the pool's: those of models like it on people they never saw.
+    A fold that is finished is not trained again.
 
     Raises:
         TrainingError: when the user interrupted a fold; what is finished stays, ``resume`` goes on.
+    """
+    partition = train_partition(recipe, split, out, resume=resume, hardware=hardware)
+    return ship(recipe, [partition], out, resume=resume, hardware=hardware)
+
+
+def train_partition(
+    recipe: Recipe, split: Manifest, out: Path, *, resume: bool, hardware: Hardware
+) -> Partition:
+    """The folds alone: K runs in ``folds/K`` and the pooled out-of-fold rows in ``predictions.parquet``.
+
+    Raises:
+        TrainingError: as :func:`train_folds`.
     """
     runs = []
     for fold in range(int(split.metadata["folds"])):
@@ -54,7 +73,7 @@ def train_folds(recipe: Recipe, split: Manifest, out: Path, *, resume: bool, har
         [PredictionTable.read(run.predictions) for run in runs], balanced=recipe.training.class_balance
     )
     pool.write(out / PREDICTIONS)
-    return _ship(recipe, split, out, runs, pool, resume=resume, hardware=hardware)
+    return Partition(split, runs, pool)
 
 
 def _one_fold(recipe: Recipe, roles: Manifest, folder: Path, *, resume: bool, hardware: Hardware) -> Run:
@@ -177,17 +196,33 @@ def _recalibrated(
     )
 
 
-def _ship(
+def ship(
     recipe: Recipe,
-    split: Manifest,
+    partitions: Sequence[Partition],
     out: Path,
-    runs: Sequence[Run],
-    pool: PredictionTable,
     *,
     resume: bool,
     hardware: Hardware,
+    without: Sequence[str] = (),
+    demonstration: bool = False,
 ) -> Run:
-    """The model of all subjects."""
+    """``model.leuko``, fitted on all subjects of one cohort that was cut into folds in one or several ways.
+
+    It takes the median of the folds' best numbers of epochs; its temperature and operating point are those of
+    the out-of-fold rows, its novelty limit is the folds' median, and its metrics are the means over the
+    partitions: those of models like it on people they never saw.
+
+    Args:
+        recipe: what the folds were trained with.
+        partitions: of the same cells.
+        out: the run's folder.
+        resume: go on with a fit that was interrupted.
+        hardware: where to fit.
+        without: subjects whose cells are left out of the metrics in turn, for the card.
+        demonstration: the model is there for trying the software.
+    """
+    split, runs = partitions[0].split, [run for partition in partitions for run in partition.runs]
+    rows = pl.concat([partition.pool.frame for partition in partitions])
     epochs = round(median(run.best_epoch for run in runs))
     everybody = split.with_frame(split.frame.with_columns(_training_role()))
     prepared = prepare(everybody, recipe.preprocess)
@@ -205,16 +240,16 @@ def _ship(
     )
     draw_curves(fitted.history, fitted.best_epoch, out / "curves.svg")
     calibration, point = pooled_limits(
-        pool.frame,
+        rows,
         split.classes,
         split.positive_classes,
-        shares=class_shares(pool.frame, split.classes) if recipe.training.class_balance else None,
+        shares=class_shares(rows, split.classes) if recipe.training.class_balance else None,
         fitted_on="out-of-fold rows of all subjects",
     )
     made = draft(recipe, fitted.network, everybody, prepared)
     path = made.write(out / MODEL)
     check_agreement(fitted.network, path, prepared, some_of(known), calibration)
-    metrics: dict[str, Metric] = metrics_for_bundle(evaluate(pool))
+    metrics, evidence = read_partitions([partition.pool for partition in partitions], split, without=without)
     limits = [open_bundle(run.bundle).info.novelty for run in runs]
     distances = [limit.distance for limit in limits if limit is not None]
     reference = next(limit for limit in limits if limit is not None)
@@ -230,9 +265,13 @@ def _ship(
             }
         ),
         metrics=metrics,
+        evidence=evidence,
+        demonstration=demonstration,
         metrics_on="out-of-fold rows of all subjects, from models trained like this one without them",
     ).write(path)
-    return Run(out, path, out / PREDICTIONS, epochs, metrics, fitted.interrupted)
+    return Run(
+        out, path, partitions[0].runs[0].path.parents[1] / PREDICTIONS, epochs, metrics, fitted.interrupted
+    )
 
 
 def _training_role() -> pl.Expr:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from leukoscope.bundle.format import (
     Architecture,
     BundleInfo,
-    Metric,
     NoveltyLimit,
     TrainingData,
     fitting_cells,
@@ -29,8 +28,7 @@ from leukoscope.core.provenance import now, versions
 from leukoscope.errors import TrainingError
 from leukoscope.evaluation.calibration import Calibration, blast_probability, fit_temperature
 from leukoscope.evaluation.operating_points import OperatingPoint, sensitivity_at_least
-from leukoscope.evaluation.results import Report
-from leukoscope.evaluation.ruler import fit_ruler
+from leukoscope.evaluation.ruler import Ruler, fit_ruler
 from leukoscope.evaluation.table import PredictionTable
 from leukoscope.inference.backends import make_backend
 from leukoscope.inference.novelty import choose_references, fit_limit
@@ -227,16 +225,15 @@ def novelty(
     return references, fit_limit(references, unseen.embedding, fitted_on=fitted_on)
 
 
-def table_of(prepared: Prepared, positions: Index, p: NDArray[np.float64]) -> PredictionTable:
+def table_of(
+    prepared: Prepared, positions: Index, p: NDArray[np.float64], ruler: Ruler | None
+) -> PredictionTable:
     """A prediction table of these cells, with what the metrics need."""
     manifest = prepared.manifest
-    frame = manifest.frame[positions].select("cell_id", "subject_id", "label")
+    rows = manifest.frame[positions]
+    frame = rows.select("cell_id", "subject_id", "label")
+    if ruler is not None:
+        frame = frame.with_columns(pl.Series("ruler_probability", ruler.predict(rows)).fill_nan(None))
     keys = ("classes", "positive_classes", "leaky", "synthetic")
     metadata = {key: manifest.metadata[key] for key in keys if key in manifest.metadata}
     return PredictionTable(frame.with_columns(pl.Series("blast_probability", p)), metadata)
-
-
-def metrics_for_bundle(report: Report) -> dict[str, Metric]:
-    """The report's metrics as a bundle keeps them."""
-    kept = set(Metric.model_fields)
-    return {name: Metric(**reading.model_dump(include=kept)) for name, reading in report.metrics.items()}

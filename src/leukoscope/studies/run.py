@@ -10,7 +10,6 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from leukoscope.bundle.format import Metric
 from leukoscope.cohort.manifest import Manifest
 from leukoscope.cohort.splits import fold_roles
 from leukoscope.core.config import read_yaml, write_yaml
@@ -18,7 +17,8 @@ from leukoscope.core.files import write_json, write_text
 from leukoscope.core.progress import say
 from leukoscope.core.provenance import provenance
 from leukoscope.errors import TrainingError, UsageError
-from leukoscope.evaluation.evaluate import evaluate
+from leukoscope.evaluation.partitions import read_partitions
+from leukoscope.evaluation.readings import Metric
 from leukoscope.evaluation.table import PredictionTable
 from leukoscope.inference.predictor import Predictor
 from leukoscope.recipes.schema import Recipe, load_recipe
@@ -26,7 +26,6 @@ from leukoscope.studies.judge import (
     check_agreement,
     draft,
     fit_limits,
-    metrics_for_bundle,
     novelty,
     probability,
     read_cells,
@@ -178,15 +177,17 @@ def write_model(
         fitted_on=f"{held_out} subjects",
     )
     metrics: dict[str, Metric] = {}
+    evidence = None
     if len(test):
         p = probability(prepared, limits.calibration, readings.at(test).logits)
-        metrics = metrics_for_bundle(evaluate(table_of(prepared, test, p)))
+        metrics, evidence = read_partitions([table_of(prepared, test, p, made.info.ruler)], split)
     made.knowing(
         references,
         calibration=limits.calibration,
         operating_points=(limits.point,),
         novelty=limit,
         metrics=metrics,
+        evidence=evidence,
         metrics_on="test subjects" if len(test) else "",
     ).write(path)
     return metrics

@@ -124,7 +124,9 @@ def fit(
             train,
             data.labels[train],
             cells.draw.weights,
+            groups=data.groups[train],
             strength=recipe.training.refit_head,
+            subject_penalty=recipe.training.subject_penalty,
         )
     return Fit(network, keeper.best_epoch, keeper.history, keeper.interrupted)
 

@@ -3,6 +3,8 @@ on how many steps are taken or in which order cells are drawn."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,6 +19,8 @@ from leukoscope.training.draw import Index
 
 BATCH = 64
 MAX_ITERATIONS = 5_000
+FEW_CELLS = 10
+"""A person of whom so many cells are known weighs half as much as one of whom many are."""
 NEVER = -20.0
 """Bias of a class without a cell to fit on."""
 
@@ -43,11 +47,16 @@ def refit_head(
     labels: NDArray[np.int64],
     weights: NDArray[np.float64],
     *,
+    groups: NDArray[np.str_],
     strength: float,
+    subject_penalty: float,
 ) -> None:
     """Fit the linear layer of a network's head as a logistic regression of cells as they are, unvaried.
 
-    The features are standardised by these cells first.
+    The features are standardised by these cells first. The penalty of a direction is the square of the weight
+    along it, times 1 plus ``subject_penalty`` times the variance, along it, of the means of people of one
+    class: what tells people of one class apart is made dear. This is within-class covariance normalisation
+    (Hatch, Kajarekar & Stolcke 2006, of speaker recognition), with people in the place of sessions.
 
     Args:
         network: on the CPU, with its layers before the head as they shall be; its head is changed.
@@ -55,7 +64,9 @@ def refit_head(
         positions: (N,) which of them to fit on.
         labels: (N,) class of each.
         weights: (N,) of each; only their ratios count.
+        groups: (N,) subject or duplicate group of each.
         strength: inverse strength of the L2 penalty, scikit-learn's ``C`` at a mean weight of 1.
+        subject_penalty: see above; 0 for the plain penalty.
 
     Raises:
         ConfigError: when the head is not mean pooling and one linear layer.
@@ -65,11 +76,12 @@ def refit_head(
     with torch.no_grad():
         head.norm.running_mean = features.mean(0)
         head.norm.running_var = features.var(0, correction=0)
-        embedding = (head.norm(features) * head.gains).numpy()
+        embedding = (head.norm(features) * head.gains).numpy().astype(np.float64)
+        shrinks = _shrinking(embedding, labels, groups, subject_penalty)
         found = LogisticRegression(C=strength, max_iter=MAX_ITERATIONS).fit(
-            embedding, labels, sample_weight=weights / weights.mean()
+            shrinks(embedding), labels, sample_weight=weights / weights.mean()
         )
-        coefficients, intercepts = found.coef_, found.intercept_
+        coefficients, intercepts = shrinks(found.coef_), found.intercept_
         if len(coefficients) == 1:  # of the second class of two
             coefficients = np.concatenate([-coefficients / 2, coefficients / 2])
             intercepts = np.concatenate([-intercepts / 2, intercepts / 2])
@@ -77,6 +89,29 @@ def refit_head(
         head.linear.bias.fill_(NEVER)
         head.linear.weight[found.classes_] = torch.from_numpy(coefficients).float()
         head.linear.bias[found.classes_] = torch.from_numpy(intercepts).float()
+
+
+def _shrinking(
+    embedding: NDArray[np.float64], labels: NDArray[np.int64], groups: NDArray[np.str_], penalty: float
+) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """The symmetric map of rows (..., D) that shortens each direction by the root of its penalty.
+
+    The plain penalty of weights in the shortened space is the wanted one in the space itself; there the same
+    map gives them.
+    """
+    means = []
+    for label in np.unique(labels):
+        names, which, counts = np.unique(groups[labels == label], return_inverse=True, return_counts=True)
+        sums = np.zeros((len(names), embedding.shape[1]))
+        np.add.at(sums, which, embedding[labels == label])
+        trust = counts / (counts + FEW_CELLS)
+        trust /= trust.sum()
+        own = sums / counts[:, None]
+        means.append((own - trust @ own) * np.sqrt(trust)[:, None])
+    between = np.concatenate(means) / np.sqrt(len(means))
+    _, spread, directions = np.linalg.svd(between, full_matrices=False)
+    change = 1 / np.sqrt(1 + penalty * spread**2) - 1
+    return lambda rows: rows + (rows @ directions.T * change) @ directions
 
 
 def _features(network: CellNetwork, head: MeanPoolHead, cells: Cells, positions: Index) -> Tensor:

@@ -1,0 +1,77 @@
+"""What is left without the ruler: cells weighted so that both classes have one distribution of sizes.
+
+A cell of a size at which the other class is common counts much, one of a size that only its own class has
+counts nothing (overlap weights: Li, Morgan & Zaslavsky 2018), with the size cut into bins of equal numbers of
+cells. Within every bin both classes then weigh the same, and so nothing that depends on the bin alone reads
+more than chance.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from leukoscope.evaluation.ranking import Ranking, area_under_roc
+from leukoscope.evaluation.readings import Bools, Floats, Judgement, Metric, read_metric
+
+NUM_BINS = 20
+NAMES = ("auroc", "balanced_accuracy", "sensitivity", "specificity")
+
+
+def overlap_weights(y: Bools, size: Floats, *, num_bins: int = NUM_BINS) -> Floats:
+    """(N,) weight of each cell: the share of the other class among the cells of about its size.
+
+    Args:
+        y: (N,) is it a blast?
+        size: (N,) such as the area of the box in pixels; NaN, where it is unknown, weighs nothing.
+        num_bins: of equal numbers of cells.
+
+    >>> overlap_weights(np.array([True, True, True, False]), np.array([9.0, 9.0, 2.0, 9.0]), num_bins=2)
+    array([0.33333333, 0.33333333, 0.        , 0.66666667])
+    """
+    known = np.isfinite(size)
+    if not known.any():
+        return np.zeros(len(y))
+    edges = np.quantile(size[known], np.linspace(0, 1, num_bins + 1)[1:-1])
+    place = np.where(known, np.searchsorted(edges, size, side="right"), 0)
+    blasts = np.bincount(place[known], weights=y[known], minlength=num_bins)
+    cells = np.bincount(place[known], minlength=num_bins)
+    share = (blasts / np.maximum(cells, 1))[place]
+    return np.where(known, np.where(y, 1 - share, share), 0.0)
+
+
+def size_matched_values(judgement: Judgement, weights: Floats) -> dict[str, Floats]:
+    """name -> (1 + B,): some metrics of weighted cells, on the table and on each draw of subjects.
+
+    Args:
+        judgement: of N cells.
+        weights: (N,) of :func:`overlap_weights`.
+    """
+    cells, called = judgement.cells, judgement.p >= judgement.threshold
+    ranking = Ranking.of(cells.y, judgement.p)
+    owner, own = cells.subjects.index[ranking.order], weights[ranking.order]
+    areas = [area_under_roc(ranking.sorted_counts((part[owner] * own)[None]))[0] for part in cells.times]
+    sensitivity = _share(cells.times, cells.subjects, weights, cells.y, called)
+    specificity = _share(cells.times, cells.subjects, weights, ~cells.y, ~called)
+    return {
+        "auroc": np.asarray(areas),
+        "balanced_accuracy": (sensitivity + specificity) / 2,
+        "sensitivity": sensitivity,
+        "specificity": specificity,
+    }
+
+
+def read_size_matched(values: dict[str, Floats], judgement: Judgement) -> dict[str, Metric]:
+    """The metrics of :func:`size_matched_values` with their intervals."""
+    called = judgement.p >= judgement.threshold
+    return {name: read_metric(name, values[name], judgement.cells, called) for name in NAMES}
+
+
+def _share(
+    times: Floats, subjects: Any, weights: Floats, among: Bools, right: npt.NDArray[np.bool_]
+) -> Floats:
+    columns = np.stack([weights * (among & right), weights * among], axis=1)
+    found, total = (times @ subjects.totals(columns)).T
+    return np.asarray(np.divide(found, total, out=np.full(len(found), np.nan), where=total > 0))
