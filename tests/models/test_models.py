@@ -97,19 +97,32 @@ class TestLeukoscopeS:
         stem = model.features[:3](model.scale(pixels))
         torch.testing.assert_close(ours * 64, reference[3](stem * 64), atol=1e-2, rtol=1e-3)
 
-    def test_reads_mean_and_local_contrast_of_the_first_module_and_the_last(self):
+    def test_reads_mean_and_deviation_of_the_picture_and_of_the_cell_inside(self):
         model = settled("leukoscope-s", 64)
-        pixels = torch.from_numpy(random_cells(2, 64)).permute(0, 3, 1, 2).float()
+        cells = random_cells(2, 64)
+        cells[0, :, :20] = 0  # outside of the first cell
+        cells[1, 40:] = 0
+        pixels = torch.from_numpy(cells).permute(0, 3, 1, 2).float()
         with torch.inference_mode():
             fine = model.features[:4](model.scale(pixels)).numpy()
             deep = model.features(model.scale(pixels)).numpy()
             embedding = model.read(pixels).embedding.numpy()
-        blocks = fine.reshape(2, 128, 4, 4, 4, 4)  # N, D, row of blocks, row, column of blocks, column
-        contrast = np.log(blocks.var(axis=(3, 5)) + 0.003).mean((2, 3))
-        read = np.concatenate([fine.mean((2, 3)), contrast, deep.mean((2, 3))], 1)
-        mean, spread = model.head.norm.running_mean.numpy(), model.head.norm.running_var.numpy() ** 0.5
-        expected = (read - mean) / (spread + 1e-9) * np.repeat([1.0, 0.3], [256, 512])
-        np.testing.assert_allclose(embedding, expected, atol=2e-2, rtol=2e-2)
+        inside = [fine[0][:, :, 5:], fine[1][:, :10]]  # four pixels make one place
+        read = [
+            fine.mean((2, 3)),
+            np.sqrt(fine.var((2, 3)) + 1e-4),
+            np.stack([part.mean((1, 2)) for part in inside]),
+            np.sqrt(np.stack([part.var((1, 2)) for part in inside]) + 1e-4),
+            deep.mean((2, 3)),
+        ]
+        mean, variance = model.head.norm.running_mean.numpy(), model.head.norm.running_var.numpy()
+        expected = (np.concatenate(read, 1) - mean) / np.sqrt(variance + model.head.norm.eps)
+        np.testing.assert_allclose(embedding, expected * np.repeat([1.0, 0.15], 512), atol=2e-2, rtol=2e-2)
+
+    def test_a_picture_without_a_cell_reads_numbers(self):
+        with torch.inference_mode():
+            outputs = settled("leukoscope-s", 64)(torch.zeros(1, 64, 64, 3, dtype=torch.uint8))
+        assert all(torch.isfinite(values).all() for values in outputs)
 
     def test_a_size_that_does_not_divide_is_refused(self):
         with pytest.raises(ConfigError, match="multiple of 16"):

@@ -14,6 +14,8 @@ import pytest
 import torch
 import torchvision
 from safetensors.torch import save_file
+from scipy.optimize import minimize
+from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from leukoscope.errors import ConfigError, TrainingError, TrainingInterruptedError
@@ -288,7 +290,11 @@ class TestRefit:
 
     def test_is_the_regression_of_the_embedding_weighted_as_drawn(self, tmp_path):
         data = two_kinds(64, 32)
-        settings = ["training.class_balance=true", "training.subject_balance=0.5"]
+        settings = [
+            "training.class_balance=true",
+            "training.subject_balance=0.5",
+            "training.subject_penalty=0",
+        ]
         network = self.refitted(tmp_path, *settings, data=data)
         with torch.inference_mode():
             outputs = network(torch.from_numpy(data.cells[TRAIN]))
@@ -301,6 +307,36 @@ class TestRefit:
         truth.fit(embedding, data.labels[TRAIN], sample_weight=weights * len(TRAIN))
         margin = (outputs.logits[:, 1] - outputs.logits[:, 0]).numpy()
         np.testing.assert_allclose(margin, truth.decision_function(embedding), atol=0.01)
+
+    def test_a_subject_penalty_is_the_penalty_it_says(self, tmp_path):
+        """Against a minimiser that knows the penalty matrix and no change of coordinates."""
+        data = two_kinds(64, 32)
+        network = self.refitted(tmp_path, "training.subject_penalty=20", data=data)
+        with torch.inference_mode():
+            outputs = network(torch.from_numpy(data.cells[TRAIN]))
+        embedding = outputs.embedding.numpy().astype(np.float64)
+        labels, people = data.labels[TRAIN], data.groups[TRAIN]
+        dear = np.zeros((embedding.shape[1],) * 2)
+        for label in (0, 1):
+            names, counts = np.unique(people[labels == label], return_counts=True)
+            means = np.stack([embedding[(labels == label) & (people == name)].mean(0) for name in names])
+            trust = counts / (counts + 10) / (counts / (counts + 10)).sum()
+            centred = means - trust @ means
+            dear += centred.T @ (centred * trust[:, None]) / 2
+        weights = cell_weights(labels, people, class_balance=True, subject_balance=0.25) * len(TRAIN)
+        sign = 2 * labels - 1
+
+        def objective(w: np.ndarray) -> tuple[float, np.ndarray]:
+            margin = sign * (embedding @ w[:-1] + w[-1])
+            cost = 0.5 * w[:-1] @ w[:-1] + 10 * w[:-1] @ dear @ w[:-1]
+            slope = -0.05 * weights * sign * expit(-margin)
+            gradient = np.append(w[:-1] + 20 * dear @ w[:-1] + embedding.T @ slope, slope.sum())
+            return float(cost + 0.05 * (weights * np.logaddexp(0, -margin)).sum()), gradient
+
+        start = np.zeros(embedding.shape[1] + 1)
+        truth = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 5000, "gtol": 1e-9})
+        margin = (outputs.logits[:, 1] - outputs.logits[:, 0]).numpy()
+        np.testing.assert_allclose(margin, embedding @ truth.x[:-1] + truth.x[-1], atol=0.01)
 
     def test_leaves_the_layers_before_it(self, tmp_path):
         fitted = self.refitted(tmp_path / "a")
