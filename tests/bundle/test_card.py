@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import polars as pl
+import pytest
+
 from leukoscope.bundle.card import card
-from leukoscope.bundle.format import Count, Metric, NoveltyLimit, TrainingData
+from leukoscope.bundle.format import Count, Metric, NoveltyLimit, Privacy, TrainingData
+from leukoscope.bundle.privacy import salted, unnamed
 from leukoscope.bundle.read import open_bundle
+from leukoscope.evaluation.calibration import Calibration
+from leukoscope.evaluation.partitions import read_partitions
+from leukoscope.evaluation.table import PredictionTable
 
 CITATION = "Gupta & Gupta 2019, The Cancer Imaging Archive, doi 10.7937/tcia.2019.dc64i46r"
 
@@ -68,3 +75,52 @@ def test_a_bar_in_a_name_does_not_break_the_table(tiny_bundle):
 
 def test_the_recipe_is_in_it(tiny_bundle):
     assert "epochs: 5" in card_of(tiny_bundle, recipe={"training": {"epochs": 5}})
+
+
+@pytest.fixture(scope="module")
+def judged():
+    """Metrics and evidence of invented cells in two partitions: H3 is read wrong, the others mostly right."""
+    rows = [
+        {"cell_id": f"{who}-{n}", "subject_id": who, "label": label, "fold": n % 2, "ruler_probability": 0.4}
+        | {"blast_probability": (0.2 + 0.6 * (label == "blast")) if n % 5 else 0.5}
+        for who, label in [*((str(n), "blast") for n in range(6)), *((f"H{n}", "normal") for n in range(6))]
+        for n in range(25)
+    ]
+    frame = pl.DataFrame(rows)
+    wrong = pl.when(pl.col("subject_id") == "H3").then(0.9).otherwise(pl.col("blast_probability"))
+    frame = frame.with_columns(wrong.alias("blast_probability"))
+    return read_partitions([PredictionTable(frame)] * 2, None, without=["H3"], draws=50)
+
+
+def test_the_ruler_and_people_stand_beside_the_figures(tiny_bundle, judged):
+    metrics, evidence = judged
+    text = card_of(tiny_bundle, metrics=metrics, evidence=evidence)
+    assert "| metric | this model | ruler |" in text
+    auroc, ruler = metrics["auroc"], evidence.size["auroc"]
+    assert f"| auroc | {auroc.estimate:.3f} (95% {auroc.ci_low:.3f} to {auroc.ci_high:.3f}) | " in text
+    assert f"{ruler.estimate:.3f}" in text and "minus the ruler" in text
+    assert "mean over 2 partitions" in text
+    left = evidence.without["H3"]["auroc"]
+    assert f"| H3 | {left.estimate:.3f}" in text and left.estimate > auroc.estimate
+    assert "| H3 | normal | 25 | 0.00 | 1.00 |" in text and "worst 0.000 (0.000 to " in text
+
+
+def test_a_demonstration_says_so_at_the_top(tiny_bundle):
+    text = card_of(tiny_bundle, demonstration=True)
+    assert "for trying the software" in text[: text.index("## Intended use")]
+    assert "for trying the software" not in card_of(tiny_bundle)
+
+
+def test_the_bias_of_the_probabilities_is_named(tiny_bundle):
+    text = card_of(tiny_bundle, calibration=Calibration(temperature=2.0, bias=(0.0, 0.25)))
+    assert "+0.250" in text and "as common as there" in text
+
+
+def test_a_private_card_names_nobody(tiny_bundle, judged):
+    metrics, evidence = judged
+    privacy = Privacy(hashed=True, salt="ab")
+    hidden = unnamed(evidence, privacy)
+    text = card_of(tiny_bundle, metrics=metrics, evidence=hidden)
+    assert "H3" not in text and salted(["H3"], privacy)[0] in text
+    assert hidden.subject_means.worst_subject_id == salted(["H3"], privacy)[0]
+    assert unnamed(evidence, Privacy()) == evidence

@@ -24,7 +24,9 @@ def tables(make_table):
     folds = pl.Series("fold", random.permutation(len(first.p)) % 3)
     second = first.frame.with_columns(pl.Series("blast_probability", shaken), folds)
     return [
-        PredictionTable(first.frame.with_columns(pl.Series("fold", np.arange(len(first.p)) % 4)), first.metadata),
+        PredictionTable(
+            first.frame.with_columns(pl.Series("fold", np.arange(len(first.p)) % 4)), first.metadata
+        ),
         PredictionTable(second.sample(fraction=1, shuffle=True, seed=2), first.metadata),
     ]
 

@@ -41,7 +41,9 @@ def judged():
     subjects = np.repeat([f"{n}" for n in range(9)] + [f"H{n}" for n in range(8)], 30)
     y = np.char.startswith(subjects, "H") == 0
     size = random.normal(180 + 40 * y, 25)
-    p = np.clip(0.5 + 0.15 * (2 * y - 1) + 0.003 * (size - 200) + random.normal(0, 0.2, len(y)), 0, 1).round(2)
+    p = np.clip(0.5 + 0.15 * (2 * y - 1) + 0.003 * (size - 200) + random.normal(0, 0.2, len(y)), 0, 1).round(
+        2
+    )
     return Judgement(Cells(y, subjects, 50, 0), p, 0.5), overlap_weights(y, size)
 
 
@@ -64,7 +66,9 @@ def test_size_alone_reads_chance():
     size = random.normal(180 + 40 * y, 25)
     judgement = Judgement(Cells(y, np.arange(4000).astype(str), 0, 0), size / 400, 0.5)
     assert judgement.values["auroc"][0] > 0.85
-    assert size_matched_values(judgement, overlap_weights(y, size))["auroc"][0] == pytest.approx(0.5, abs=0.03)
+    assert size_matched_values(judgement, overlap_weights(y, size))["auroc"][0] == pytest.approx(
+        0.5, abs=0.03
+    )
 
 
 def test_readings_have_intervals(judged):

@@ -58,3 +58,26 @@ def test_a_subject_of_both_labels_is_mixed_and_in_no_mean():
 def test_cells_of_nobody_make_no_row():
     rows = rows_of([(None, "blast", 0.9), ("1", "blast", 0.9)])
     assert [row.subject_id for row in rows] == ["1"]
+
+
+def test_means_have_intervals_of_the_people_and_the_worst_one_of_its_cells():
+    cells = [
+        (f"{kind}{n}", label, 0.9 if (i < 20 + n) == (label == "blast") else 0.1)
+        for kind, label in (("", "blast"), ("H", "normal"))
+        for n in range(8)
+        for i in range(30)
+    ]
+    means = subject_means(rows_of(cells), ["blast"])
+    assert means.blast == means.normal == pytest.approx(23.5 / 30)
+    # Student's interval of eight numbers, which the expanded percentiles come close to
+    accuracies = (20 + np.arange(8)) / 30
+    half = 2.365 * accuracies.std(ddof=1) / np.sqrt(8)
+    assert means.blast_ci == pytest.approx((means.blast - half, means.blast + half), abs=0.01)
+    assert means.worst == pytest.approx(20 / 30)
+    assert means.worst_ci[0] < means.worst < means.worst_ci[1]
+    assert subject_means(rows_of(cells), ["blast"], draws=0).blast_ci is None
+
+
+def test_four_people_have_no_interval():
+    cells = [(str(n), "blast", 0.9) for n in range(4) for _ in range(20)]
+    assert subject_means(rows_of(cells), ["blast"]).blast_ci is None

@@ -334,7 +334,9 @@ class TestRefit:
             return float(cost + 0.05 * (weights * np.logaddexp(0, -margin)).sum()), gradient
 
         start = np.zeros(embedding.shape[1] + 1)
-        truth = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 5000, "gtol": 1e-9})
+        truth = minimize(
+            objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 5000, "gtol": 1e-9}
+        )
         margin = (outputs.logits[:, 1] - outputs.logits[:, 0]).numpy()
         np.testing.assert_allclose(margin, embedding @ truth.x[:-1] + truth.x[-1], atol=0.01)
 
