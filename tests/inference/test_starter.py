@@ -19,6 +19,19 @@ def test_the_starter_is_whole_and_says_where_it_comes_from():
     assert info.metrics["auroc"].ci_low is not None
 
 
+def test_the_starter_is_small_and_its_card_says_how_it_reads_new_people():
+    bundle = open_bundle("starter")
+    assert sum(file.stat().st_size for file in bundle.path.iterdir()) <= 6_000_000
+    assert len(bundle.novelty) <= 512
+    evidence = bundle.info.evidence
+    assert evidence.num_partitions == 3 and evidence.size is not None
+    assert evidence.minus_size["auroc"].ci_low > 0
+    assert set(evidence.without) == {"H10", "H24", "H14", "H22"}
+    card = (bundle.path / "CARD.md").read_text(encoding="utf-8")
+    for words in ("for trying the software", "| metric | this model | ruler |", "Where it fails"):
+        assert words in card
+
+
 def test_the_starter_answers_for_every_drawn_cell(tiny_cohort):
     """It was trained on real cells, so nothing is asked here of how right it is."""
     table = leukoscope.load("starter").predict(tiny_cohort)

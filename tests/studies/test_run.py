@@ -9,6 +9,7 @@ import yaml
 from sklearn.metrics import roc_auc_score
 
 from leukoscope.bundle.read import open_bundle
+from leukoscope.cohort.manifest import Manifest
 from leukoscope.cohort.open import open_cohort
 from leukoscope.cohort.splits import split
 from leukoscope.core.progress import say
@@ -17,9 +18,11 @@ from leukoscope.evaluation.calibration import fit_temperature
 from leukoscope.evaluation.evaluate import evaluate
 from leukoscope.evaluation.table import PredictionTable
 from leukoscope.inference.predictor import Predictor
+from leukoscope.recipes import load_recipe
 from leukoscope.studies import folds as folds_module
 from leukoscope.studies import run as run_module
 from leukoscope.studies.run import train
+from leukoscope.training.fit import Hardware
 
 QUICK = ["training.epochs=2", "training.batch_size=8"]
 
@@ -225,6 +228,34 @@ class TestFolds:
         assert info.metrics["auroc"].estimate == pytest.approx(expected, abs=1e-6)
         everybody = set(pl.read_parquet(path).drop_nulls("label")["subject_id"])
         assert set(open_bundle(run.bundle).subjects["subject_id"]) == everybody
+
+    def test_the_shipped_model_says_how_the_ruler_and_each_person_reads(self, folds):
+        info = open_bundle(folds[1].bundle).info
+        assert info.evidence.size["auroc"].num_cells == info.metrics["auroc"].num_cells
+        assert {row.subject_id for row in info.evidence.subjects} == set(
+            pl.read_parquet(folds[0]).drop_nulls("label")["subject_id"]
+        )
+
+    def test_a_model_of_several_partitions_carries_their_mean(self, folds, tmp_path):
+        recipe, parts = load_recipe("cnn-45px", QUICK), Manifest.read(folds[0])
+        one = folds_module.train_partition(
+            recipe, parts, folds[1].path, resume=True, hardware=Hardware("cpu")
+        )
+        flipped = one.pool.frame.with_columns(blast_probability=1 - pl.col("blast_probability"))
+        other = folds_module.Partition(parts, one.runs, PredictionTable(flipped, one.pool.metadata))
+        shipped = folds_module.ship(
+            recipe,
+            [one, other],
+            tmp_path,
+            resume=False,
+            hardware=Hardware("cpu"),
+            without=["1"],
+            demonstration=True,
+        )
+        info = open_bundle(shipped.bundle).info
+        assert info.demonstration and info.evidence.num_partitions == 2
+        assert info.metrics["auroc"].estimate == pytest.approx(0.5), "the mean of a score and its opposite"
+        assert info.evidence.without["1"]["auroc"].num_subjects == info.metrics["auroc"].num_subjects - 1
 
     def test_a_finished_fold_is_not_trained_again(self, folds, monkeypatch):
         path, run = folds
