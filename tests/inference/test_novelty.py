@@ -12,25 +12,22 @@ from leukoscope.inference.novelty import References, choose_references, fit_limi
 
 
 def brute_force(references: np.ndarray, embedding: np.ndarray, k: int) -> np.ndarray:
-    distances = [
-        [1 - np.dot(one, other) / np.linalg.norm(one) / np.linalg.norm(other) for other in references]
-        for one in embedding
-    ]
+    distances = [[np.sqrt(np.mean((one - other) ** 2)) for other in references] for one in embedding]
     return np.sort(distances, axis=1)[:, k - 1]
 
 
 @given(seed=st.integers(0, 10**6), k=st.integers(1, 6), scale=st.floats(0.01, 100))
-def test_the_distance_is_that_of_brute_force_and_knows_no_length(seed, k, scale):
+def test_the_distance_is_that_of_brute_force(seed, k, scale):
     rng = np.random.default_rng(seed)
-    references, embedding = rng.normal(size=(6, 4)), rng.normal(size=(5, 4))
-    distance = References(references, k).distance(embedding * scale)
-    np.testing.assert_allclose(distance, brute_force(references, embedding, k), atol=1e-5)
+    references, embedding = rng.normal(size=(6, 4)), rng.normal(size=(5, 4)) * scale
+    distance = References(references, k).distance(embedding)
+    np.testing.assert_allclose(distance, brute_force(references, embedding, k), atol=1e-3, rtol=1e-4)
 
 
-def test_a_reference_is_near_itself_and_its_opposite_is_as_far_as_can_be():
+def test_a_reference_is_at_itself_and_the_same_direction_may_be_far():
     references = np.array([[1.0, 2.0, 3.0]])
-    distance = References(references, 1).distance(np.array([[2.0, 4.0, 6.0], [-1.0, -2.0, -3.0], [0, 0, 0]]))
-    np.testing.assert_allclose(distance, [0, 2, 1], atol=1e-6)
+    distance = References(references, 1).distance(np.array([[1.0, 2.0, 3.0], [3.0, 4.0, 5.0], [10, 20, 30]]))
+    np.testing.assert_allclose(distance, [0, 2, 9 * np.sqrt(14 / 3)], atol=1e-3)
 
 
 def test_more_neighbours_than_references_are_refused():

@@ -215,8 +215,8 @@ def _decisions(info: BundleInfo) -> Iterator[str]:
         yield "This bundle keeps no references: it cannot say that an image is unlike its training cells."
     else:
         yield (
-            f"An image farther than {novelty.distance:.4f} (cosine distance of embeddings) from its nearest "
-            f"but {novelty.k - 1} of the training references is `indeterminate`: novel."
+            f"An image farther than {novelty.distance:.4f} (root mean square over the features of the embedding) "
+            f"from its nearest but {novelty.k - 1} of the training references is `indeterminate`: novel."
         )
 
 

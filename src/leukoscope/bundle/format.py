@@ -107,7 +107,8 @@ class NoveltyLimit(Config):
     """When a cell is unlike everything seen in training.
 
     Attributes:
-        distance: cosine distance (0..2) of an embedding to its ``k``-th nearest reference; beyond it, novel.
+        distance: root mean square difference of an embedding's features from those of its ``k``-th nearest
+            reference; beyond it, novel.
         k: which neighbour counts, from 1.
         fitted_on: whose cells the limit was set on.
     """

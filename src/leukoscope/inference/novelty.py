@@ -22,24 +22,20 @@ class References:
     def __init__(self, embeddings: np.ndarray, k: int) -> None:
         if embeddings.ndim != 2 or not 1 <= k <= len(embeddings):
             raise UsageError(f"expected embeddings (M, D) with M >= k = {k}. Received: {embeddings.shape}")
-        self._directions, self._k = _unit(embeddings), k
+        self._references, self._k = np.asarray(embeddings, dtype=np.float32), k
+        self._squares = np.square(self._references).sum(axis=1)
 
     def distance(self, embedding: np.ndarray) -> Floats:
-        """Cosine distance (0..2) of each embedding (N, D) to its ``k``-th nearest reference, shape (N,).
+        """Distance of each embedding (N, D) to its ``k``-th nearest reference, shape (N,): the root mean
+        square of the differences of the D features.
 
-        >>> References(np.eye(2), k=1).distance(np.array([[3.0, 0.0], [-1.0, 0.0]]))
-        array([0., 1.], dtype=float32)
+        >>> References(np.eye(2), k=1).distance(np.array([[1.0, 0.0], [3.0, 0.0]])).round(3)
+        array([0.   , 1.414], dtype=float32)
         """
-        similarity = _unit(embedding) @ self._directions.T
-        place = similarity.shape[1] - self._k
-        kth = np.partition(similarity, place, axis=1)[:, place]
-        return np.asarray(np.clip(1 - kth, 0, 2), dtype=np.float32)
-
-
-def _unit(vectors: np.ndarray) -> Floats:
-    values = np.asarray(vectors, dtype=np.float32)
-    length = np.linalg.norm(values, axis=1, keepdims=True)
-    return np.asarray(np.divide(values, length, out=np.zeros_like(values), where=length > 0))
+        values = np.asarray(embedding, dtype=np.float32)
+        squares = np.square(values).sum(axis=1)[:, None] - 2 * values @ self._references.T + self._squares
+        kth = np.partition(squares, self._k - 1, axis=1)[:, self._k - 1]
+        return np.asarray(np.sqrt(np.maximum(kth, 0) / values.shape[1]), dtype=np.float32)
 
 
 def choose_references(
