@@ -94,8 +94,8 @@ def test_a_row_is_what_the_parts_say_of_the_cell(predictor, files, images, tiny_
         assert row["raw_probability"] == pytest.approx(1 / (1 + np.exp(-odds)), abs=1e-6)
         assert row["blast_probability"] == pytest.approx(1 / (1 + np.exp(-odds / 2)), abs=1e-6)
         assert row["probability_blast"] == pytest.approx(row["blast_probability"], abs=1e-9)
-        cosines = embedding / np.linalg.norm(embedding)
-        assert row["novelty"] == pytest.approx(1 - np.sort(cosines)[1], abs=1e-5)
+        away = np.sqrt(np.mean((embedding - np.eye(3)) ** 2, axis=1))
+        assert row["novelty"] == pytest.approx(np.sort(away)[1], abs=1e-5)
         facts = measure(image)
         assert (row["cell_width"], row["cell_area"]) == (facts.cell_width, facts.cell_area)
         area, aspect = (

@@ -215,7 +215,7 @@ def _decisions(info: BundleInfo) -> Iterator[str]:
         yield "This bundle keeps no references: it cannot say that an image is unlike its training cells."
     else:
         yield (
-            f"An image farther than {novelty.distance:.4f} (root mean square over the features of the embedding) "
+            f"An image farther than {novelty.distance:.4f} (root mean square over the features) "
             f"from its nearest but {novelty.k - 1} of the training references is `indeterminate`: novel."
         )
 
