@@ -7,7 +7,8 @@ three ways that no choice was made by (docs/results.md). It trains `leukoscope-s
 every fold of each for the figures of the card, then once on all subjects, and copies that model to
 src/leukoscope/bundle/starter.leuko. Run it again to go on after an interruption: what is finished is not
 trained again. Partitions may be trained side by side, by calls with --seed, each in its own process; the
-last call is without. About two minutes a fold on one idle core: fifty minutes, half an hour with two processes.
+last call is without. About two minutes a fold on one idle core: fifty minutes, or half an hour with two
+processes.
 """
 
 from __future__ import annotations
