@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
+from leukoscope.cohort.manifest import COLUMNS, Manifest
 from leukoscope.evaluation.table import PredictionTable
 
 Made = Callable[..., PredictionTable]
@@ -40,5 +42,23 @@ def make_table() -> Made:
             "blast_probability": (p.round(1) if ties else p).tolist(),
         }
         return PredictionTable(pl.DataFrame(rows), dict(metadata))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def manifest_of() -> Callable[[PredictionTable, pl.DataFrame], Manifest]:
+    """``manifest_of(table, sizes)``: a manifest of the table's cells; ``sizes`` has ``cell_id`` and what was
+    measured."""
+
+    def make(table: PredictionTable, sizes: pl.DataFrame) -> Manifest:
+        frame = table.frame.select("cell_id", "subject_id", "label").join(sizes, on="cell_id")
+        texts = {"path": "x", "source": "s", "sha256": "0", "quality": ""}
+        rest = [
+            pl.lit(texts.get(name), kind).alias(name)
+            for name, kind in COLUMNS.items()
+            if name not in frame.columns
+        ]
+        return Manifest(frame.with_columns(rest), Path("nowhere"))
 
     return make

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import polars as pl
 import pytest
 
-from leukoscope.cohort.manifest import COLUMNS, Manifest
 from leukoscope.errors import TableError
 from leukoscope.evaluation.evaluate import evaluate
 from leukoscope.evaluation.partitions import read_partitions
@@ -32,21 +29,15 @@ def tables(make_table):
 
 
 @pytest.fixture
-def manifest(tables):
+def manifest(tables, manifest_of):
     table = tables[0]
     random = np.random.default_rng(0)
     side = np.where(table.y, 220, 190) + random.normal(0, 25, len(table.y))
-    frame = table.frame.select("cell_id", "subject_id", "label").with_columns(
+    sizes = table.frame.select("cell_id").with_columns(
         cell_width=pl.Series(side).cast(pl.Int32),
         cell_height=pl.Series(side + random.normal(0, 9, len(side))).cast(pl.Int32),
     )
-    texts = {"path": "x", "source": "s", "sha256": "0", "quality": ""}
-    rest = [
-        pl.lit(texts.get(name), kind).alias(name)
-        for name, kind in COLUMNS.items()
-        if name not in frame.columns
-    ]
-    return Manifest(frame.with_columns(rest), Path("nowhere"))
+    return manifest_of(table, sizes)
 
 
 def test_one_partition_reads_what_evaluate_reads(tables, manifest):

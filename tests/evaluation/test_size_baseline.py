@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import polars as pl
 import pytest
 
-from leukoscope.cohort.manifest import COLUMNS, Manifest
 from leukoscope.evaluation.ruler import out_of_fold_ruler
 from leukoscope.evaluation.size_baseline import size_baseline
 from leukoscope.evaluation.table import PredictionTable
@@ -31,20 +28,9 @@ def sizes(table):
     )
 
 
-def manifest(table, sizes):
-    frame = table.frame.select("cell_id", "subject_id", "label").join(sizes, on="cell_id")
-    texts = {"path": "x", "source": "s", "sha256": "0", "quality": ""}
-    rest = [
-        pl.lit(texts.get(name), kind).alias(name)
-        for name, kind in COLUMNS.items()
-        if name not in frame.columns
-    ]
-    return Manifest(frame.with_columns(rest), Path("nowhere"))
-
-
-def test_the_column_comes_first(table, sizes):
+def test_the_column_comes_first(table, sizes, manifest_of):
     ruled = PredictionTable(table.frame.with_columns(ruler_probability=pl.lit(0.25)))
-    found = size_baseline(ruled, manifest(table, sizes))
+    found = size_baseline(ruled, manifest_of(table, sizes))
     assert set(found.p) == {0.25}
     assert "ruler_probability" in found.source
 
@@ -62,43 +48,43 @@ def test_nothing_to_measure_with(table):
     assert found.reason == "no column ruler_probability, and no manifest (--data) to fit a ruler on"
 
 
-def test_fitted_fold_by_fold_on_the_manifest(table, sizes):
-    data = manifest(table, sizes)
+def test_fitted_fold_by_fold_on_the_manifest(table, sizes, manifest_of):
+    data = manifest_of(table, sizes)
     expected = out_of_fold_ruler(data.frame)
     np.testing.assert_allclose(size_baseline(table, data).p, expected)
     shuffled = data.with_frame(data.frame.sample(fraction=1.0, shuffle=True, seed=1))
     np.testing.assert_allclose(size_baseline(table, shuffled).p, expected, atol=1e-6)
 
 
-def test_cells_beside_the_judged_ones_help_to_fit(table, sizes):
-    data = manifest(table, sizes)
+def test_cells_beside_the_judged_ones_help_to_fit(table, sizes, manifest_of):
+    data = manifest_of(table, sizes)
     part = PredictionTable(table.frame.gather_every(2))
     np.testing.assert_allclose(size_baseline(part, data).p, out_of_fold_ruler(data.frame)[::2], atol=1e-6)
 
 
-def test_the_folds_of_the_table_go_before_those_of_the_manifest(table, sizes):
+def test_the_folds_of_the_table_go_before_those_of_the_manifest(table, sizes, manifest_of):
     other = (sizes["fold"] + 1) % 2
     folded = PredictionTable(table.frame.with_columns(fold=other))
-    frame = manifest(table, sizes).frame.with_columns(fold=other)
-    found = size_baseline(folded, manifest(table, sizes))
+    frame = manifest_of(table, sizes).frame.with_columns(fold=other)
+    found = size_baseline(folded, manifest_of(table, sizes))
     np.testing.assert_allclose(found.p, out_of_fold_ruler(frame))
 
 
-def test_a_table_with_sizes_and_folds_needs_no_manifest(table, sizes):
+def test_a_table_with_sizes_and_folds_needs_no_manifest(table, sizes, manifest_of):
     whole = PredictionTable(table.frame.join(sizes, on="cell_id", maintain_order="left"))
     found = size_baseline(whole, None)
-    np.testing.assert_allclose(found.p, out_of_fold_ruler(manifest(table, sizes).frame))
+    np.testing.assert_allclose(found.p, out_of_fold_ruler(manifest_of(table, sizes).frame))
 
 
-def test_without_folds_there_is_a_reason(table, sizes):
-    data = manifest(table, sizes.with_columns(fold=pl.lit(None, pl.Int32)))
+def test_without_folds_there_is_a_reason(table, sizes, manifest_of):
+    data = manifest_of(table, sizes.with_columns(fold=pl.lit(None, pl.Int32)))
     found = size_baseline(table, data)
     assert found.p is None
     assert "two folds" in found.reason
 
 
-def test_judged_cells_without_a_fold_have_a_reason(table, sizes):
+def test_judged_cells_without_a_fold_have_a_reason(table, sizes, manifest_of):
     judged = table.frame["cell_id"].head(20).to_list()
-    data = manifest(table, sizes.with_columns(fold=pl.when(~pl.col("cell_id").is_in(judged)).then("fold")))
+    data = manifest_of(table, sizes.with_columns(fold=pl.when(~pl.col("cell_id").is_in(judged)).then("fold")))
     found = size_baseline(PredictionTable(table.frame.head(20)), data)
     assert (found.p, found.reason) == (None, "no judged cell has both a fold and a known size")
