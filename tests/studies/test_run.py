@@ -242,7 +242,7 @@ class TestFolds:
             recipe, parts, folds[1].path, resume=True, hardware=Hardware("cpu")
         )
         flipped = one.pool.frame.with_columns(blast_probability=1 - pl.col("blast_probability"))
-        other = folds_module.Partition(parts, one.runs, PredictionTable(flipped, one.pool.metadata))
+        other = folds_module.Partition(parts, one.path, one.runs, PredictionTable(flipped, one.pool.metadata))
         shipped = folds_module.ship(
             recipe,
             [one, other],

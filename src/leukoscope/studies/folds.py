@@ -36,9 +36,10 @@ FOLD_DONE = "fold.json"
 
 @dataclass(frozen=True)
 class Partition:
-    """All folds of one partition: a run of each, and their test rows in one table."""
+    """All folds of one partition, in the folder ``path``: a run of each, and their test rows in one table."""
 
     split: Manifest
+    path: Path
     runs: list[Run]
     pool: PredictionTable
 
@@ -73,7 +74,7 @@ def train_partition(
         [PredictionTable.read(run.predictions) for run in runs], balanced=recipe.training.class_balance
     )
     pool.write(out / PREDICTIONS)
-    return Partition(split, runs, pool)
+    return Partition(split, out, runs, pool)
 
 
 def _one_fold(recipe: Recipe, roles: Manifest, folder: Path, *, resume: bool, hardware: Hardware) -> Run:
@@ -269,9 +270,7 @@ def ship(
         demonstration=demonstration,
         metrics_on="out-of-fold rows of all subjects, from models trained like this one without them",
     ).write(path)
-    return Run(
-        out, path, partitions[0].runs[0].path.parents[1] / PREDICTIONS, epochs, metrics, fitted.interrupted
-    )
+    return Run(out, path, partitions[0].path / PREDICTIONS, epochs, metrics, fitted.interrupted)
 
 
 def _training_role() -> pl.Expr:
