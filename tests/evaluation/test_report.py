@@ -180,6 +180,14 @@ def test_colours_of_the_page_follow_its_style(written):
     assert not re.search(r"<svg[^>]* width=", inlined)
 
 
+def test_means_over_people_have_their_intervals(make_table, tmp_path):
+    report = evaluate(make_table(blasts=8, normals=8, cells=80), draws=200)
+    text = " ".join(" ".join(read(write_report(report, tmp_path)).text).split())
+    means = report.subject_means
+    for low, high in (means.blast_ci, means.normal_ci, means.worst_ci):
+        assert f"({low:.3f} to {high:.3f})" in text
+
+
 def test_undefined_is_said(make_table, tmp_path):
     table = make_table(normals=0)
     page = write_report(evaluate(table, draws=50), tmp_path / "report")
