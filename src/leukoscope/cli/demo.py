@@ -25,7 +25,7 @@ COHORT = {"subjects": 30, "cells_per_subject": 32, "unlabelled": 100, "seed": 0}
 """As many cells as ``data synth`` draws, of more people, so that the preliminary set (the test) has five
 of each class: the fewest that an interval is given for."""
 
-SETTINGS = ("training.cells_per_epoch=640", "training.average=0.9")
+SETTINGS = ("training.epochs=4", "training.cells_per_epoch=640", "training.average=0.9")
 """Changes of the recipe for synthetic cells, which are soon learned."""
 
 OWN_SETTINGS: tuple[str, ...] = ()
