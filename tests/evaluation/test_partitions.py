@@ -79,6 +79,17 @@ def test_the_ruler_reads_near_chance_when_sizes_match(tables, manifest):
     assert abs(beside.size_size_matched["auroc"].estimate - 0.5) < 0.12
 
 
+def test_cells_of_unknown_size_are_in_the_model_and_not_beside_the_ruler(tables, manifest):
+    unknown = pl.col("cell_id").is_in(tables[0].frame["cell_id"].head(25).to_list())
+    gone = pl.when(~unknown).then(pl.col("cell_width"))
+    partly = manifest.with_frame(manifest.frame.with_columns(cell_width=gone))
+    metrics, beside = read_partitions(tables, partly, draws=20)
+    assert metrics["auroc"].num_cells - beside.size["auroc"].num_cells == 25
+    report = evaluate(tables[0], data=partly, draws=20)
+    _, one = read_partitions(tables[:1], partly, draws=20)
+    assert one.size == report.baselines.size and one.minus_size == report.model_minus_size
+
+
 def test_without_a_manifest_there_is_no_ruler(tables):
     _, beside = read_partitions(tables, None, draws=0)
     assert beside.size is None and beside.minus_size is None and beside.size_matched is None

@@ -112,11 +112,17 @@ def replicates(
 
 
 def called_counts(
-    y: npt.NDArray[np.bool_], called: npt.NDArray[np.bool_], subjects: Subjects, times: Floats
+    y: npt.NDArray[np.bool_],
+    called: npt.NDArray[np.bool_],
+    subjects: Subjects,
+    times: Floats,
+    *,
+    weights: Floats | float = 1.0,
 ) -> metrics.Confusion:
-    """The confusion matrix under each row of subject weights, four arrays (B,)."""
-    cells = np.stack([y & called, ~y & called, y & ~called, ~y & ~called], axis=1)
-    return metrics.Confusion(*(times @ subjects.totals(cells.astype(np.float64))).T)
+    """The confusion matrix under each row of subject weights, four arrays (B,); ``weights`` (N,) of cells."""
+    kinds = np.stack([y & called, ~y & called, y & ~called, ~y & ~called])
+    cells: Floats = (kinds * weights).astype(np.float64).T
+    return metrics.Confusion(*(times @ subjects.totals(cells)).T)
 
 
 def _means(y: npt.NDArray[np.bool_], p: Floats, subjects: Subjects, times: Floats) -> dict[str, Floats]:

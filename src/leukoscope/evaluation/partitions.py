@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import polars as pl
 
 from leukoscope.cohort.manifest import Manifest
 from leukoscope.core.config import Config
@@ -20,6 +19,7 @@ from leukoscope.errors import TableError
 from leukoscope.evaluation.bootstrap import NUM_DRAWS
 from leukoscope.evaluation.paired import Difference, differences
 from leukoscope.evaluation.readings import Bools, Cells, Floats, Judgement, Metric
+from leukoscope.evaluation.ruler import features_of
 from leukoscope.evaluation.size_baseline import size_baseline
 from leukoscope.evaluation.size_matched import overlap_weights, read_size_matched, size_matched_values
 from leukoscope.evaluation.subject_table import SubjectMeans, SubjectRow, subject_means, subject_rows
@@ -31,21 +31,16 @@ class MeanJudgement(Judgement):
     """Judgements of the same cells by models of several partitions; ``p`` is that of the first.
 
     Attributes:
-        others: the judgements besides the first.
+        each: all of them.
     """
 
-    others: tuple[Judgement, ...] = ()
+    each: tuple[Judgement, ...] = ()
 
     @classmethod
     def of(cls, judgements: Sequence[Judgement]) -> MeanJudgement:
         """Put them together."""
-        first, *others = judgements
-        return cls(first.cells, first.p, first.threshold, tuple(others))
-
-    @property
-    def each(self) -> tuple[Judgement, ...]:
-        """All of them."""
-        return Judgement(self.cells, self.p, self.threshold), *self.others
+        first = judgements[0]
+        return cls(first.cells, first.p, first.threshold, tuple(judgements))
 
     @cached_property
     def values(self) -> dict[str, Floats]:
@@ -54,7 +49,7 @@ class MeanJudgement(Judgement):
 
     def part(self, kept: Bools) -> MeanJudgement:
         """The same on some of the cells."""
-        return MeanJudgement.of([judgement.part(kept) for judgement in self.each])
+        return self if kept.all() else MeanJudgement.of([judgement.part(kept) for judgement in self.each])
 
 
 class Evidence(Config):
@@ -110,12 +105,13 @@ def read_partitions(
     ids = None if (first.subjects == "").any() else first.subjects
     cells = Cells(first.y, ids, draws, seed)
     model = MeanJudgement.of([Judgement(cells, table.p, threshold) for table in tables])
-    sizes = [size_baseline(table, data) for table in tables]
+    rulers = [p for table in tables if (p := size_baseline(table, data).p) is not None]
+    known: Bools = np.zeros(len(first.p), dtype=np.bool_)
+    if len(rulers) == len(tables):
+        known = np.logical_and.reduce(np.isfinite(np.stack(rulers)), axis=0)
     ruler = None
-    if all(size.p is not None and np.isfinite(size.p).all() for size in sizes):
-        ruler = MeanJudgement.of(
-            [Judgement(cells, size.p, threshold) for size in sizes if size.p is not None]
-        )
+    if known.any():
+        ruler = MeanJudgement.of([Judgement(cells, p, threshold) for p in rulers]).part(known)
     weights = None if data is None else overlap_weights(first.y, _areas(first, data))
     rows = _mean_rows([subject_rows(table.judged, table.y, table.p, threshold=threshold) for table in tables])
     return model.metrics, Evidence(
@@ -124,9 +120,9 @@ def read_partitions(
             name: [judgement.metrics[name].estimate for judgement in model.each] for name in model.metrics
         },
         size=ruler.metrics if ruler else None,
-        minus_size=differences(model, ruler) if ruler else None,
+        minus_size=differences(model.part(known), ruler) if ruler else None,
         size_matched=_size_matched(model, weights),
-        size_size_matched=_size_matched(ruler, weights),
+        size_size_matched=_size_matched(ruler, None if weights is None else weights[known]),
         without={subject: _without(model, subject) for subject in without},
         subjects=rows,
         subject_means=subject_means(rows, first.positive_classes, draws=draws, seed=seed),
@@ -150,10 +146,10 @@ def _aligned(tables: Sequence[PredictionTable]) -> list[PredictionTable]:
 
 
 def _areas(table: PredictionTable, data: Manifest) -> Floats:
-    area = (pl.col("cell_width") * pl.col("cell_height")).cast(pl.Float64).alias("area")
-    known = data.frame.select("cell_id", area)
-    found = table.judged.select("cell_id").join(known, on="cell_id", how="left", maintain_order="left")
-    return found["area"].to_numpy().astype(np.float64)
+    """(N,) logarithm of the box's area of each judged cell, NaN where it is unknown."""
+    sizes = data.frame.select("cell_id", "cell_width", "cell_height")
+    rows = table.judged.select("cell_id").join(sizes, on="cell_id", how="left", maintain_order="left")
+    return features_of(rows, ("log_area",))[:, 0]
 
 
 def _size_matched(judgement: MeanJudgement | None, weights: Floats | None) -> dict[str, Metric] | None:

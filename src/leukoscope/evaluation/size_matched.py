@@ -8,11 +8,10 @@ more than chance.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
+from leukoscope.evaluation import metrics
+from leukoscope.evaluation.bootstrap import called_counts
 from leukoscope.evaluation.ranking import Ranking, area_under_roc
 from leukoscope.evaluation.readings import Bools, Floats, Judgement, Metric, read_metric
 
@@ -53,25 +52,12 @@ def size_matched_values(judgement: Judgement, weights: Floats) -> dict[str, Floa
     ranking = Ranking.of(cells.y, judgement.p)
     owner, own = cells.subjects.index[ranking.order], weights[ranking.order]
     areas = [area_under_roc(ranking.sorted_counts((part[owner] * own)[None]))[0] for part in cells.times]
-    sensitivity = _share(cells.times, cells.subjects, weights, cells.y, called)
-    specificity = _share(cells.times, cells.subjects, weights, ~cells.y, ~called)
-    return {
-        "auroc": np.asarray(areas),
-        "balanced_accuracy": (sensitivity + specificity) / 2,
-        "sensitivity": sensitivity,
-        "specificity": specificity,
-    }
+    counts = called_counts(cells.y, called, cells.subjects, cells.times, weights=weights)
+    shares = {name: metrics.CALLED[name](counts) for name in NAMES[1:]}
+    return {"auroc": np.asarray(areas), **shares}
 
 
 def read_size_matched(values: dict[str, Floats], judgement: Judgement) -> dict[str, Metric]:
     """The metrics of :func:`size_matched_values` with their intervals."""
     called = judgement.p >= judgement.threshold
     return {name: read_metric(name, values[name], judgement.cells, called) for name in NAMES}
-
-
-def _share(
-    times: Floats, subjects: Any, weights: Floats, among: Bools, right: npt.NDArray[np.bool_]
-) -> Floats:
-    columns = np.stack([weights * (among & right), weights * among], axis=1)
-    found, total = (times @ subjects.totals(columns)).T
-    return np.asarray(np.divide(found, total, out=np.full(len(found), np.nan), where=total > 0))

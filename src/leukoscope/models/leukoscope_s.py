@@ -33,7 +33,7 @@ DARK = 5.0
 """Pixels with no colour above it are outside of the cell."""
 SMALLEST_VARIANCE = 1e-4
 SMALLEST_AREA = 1e-3
-"""As shares of the picture: of a picture without a cell, the inside is taken to be that large."""
+"""Of the inside of a cell, as a share of the picture: a picture without a cell divides by it."""
 FINE, DEEP = 128, 512
 DEEP_GAIN = 0.15
 """Of the last module's standardised features, so that the fit leans on the fine ones (docs/results.md)."""
