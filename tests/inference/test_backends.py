@@ -179,18 +179,26 @@ def test_without_torch_the_extra_is_named(tiny_bundle, monkeypatch):
         backends.get("torch")(open_bundle(tiny_bundle))
 
 
-@pytest.mark.parametrize("name", ["leukoscope-s", "cnn-45px"])
-def test_torch_and_onnxruntime_agree(make_bundle, tiny_bundle, tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "side", "arguments"),
+    [
+        ("leukoscope-s", 64, {}),
+        ("plain-cnn", 45, {"stages": [[4], [8]], "normalise": "imagenet"}),
+        ("resnet10t", 32, {"head": "deep"}),
+        ("inception", 32, {"width": 0.1}),
+    ],
+)
+def test_torch_and_onnxruntime_agree(make_bundle, tiny_bundle, tmp_path, name, side, arguments):
     torch = pytest.importorskip("torch")
     from leukoscope.models.create import create_model
     from leukoscope.models.export import to_onnx
 
     torch.manual_seed(1)
-    side = 45 if name == "cnn-45px" else 64
-    model = create_model(name, num_classes=2).eval()
+    arguments = {"num_classes": 2, **arguments}
+    model = create_model(name, size=side, **arguments).eval()
     info = open_bundle(tiny_bundle).info.model_copy(
         update={
-            "architecture": Architecture(name=name, arguments={"num_classes": 2}),
+            "architecture": Architecture(name=name, arguments=arguments),
             "preprocess": Preprocess(size=side),
             "novelty": None,
         }

@@ -23,6 +23,47 @@ def test_every_choice_gives_the_reason_of_a_value_that_exists(name):
             value = value[part]
 
 
+DOCUMENTS = {  # name: (seed document, protocol, unit, published accuracy)
+    "vgg16": (0, "sample-1000", "image", None),
+    "cnn-32x4": (0, "sample-1000", "image", None),
+    "cnn-small": (0, "sample-1000", "image", None),
+    "cnn-dropout": (0, "sample-1000", "image", None),
+    "efficientnet-b3": (0, "sample-1000", "image", None),
+    "inception-resnet-v2": (1, "grouped-holdout", "image", 0.87875),
+    "efficientnet-b3-deep": (1, "grouped-holdout", "image", 0.889),
+    "convnext-xlarge": (1, "grouped-holdout", "image", None),
+    "cnn-45px": (2, "official", "subject", 0.70),
+    "resnet50-frozen": (2, "official", "subject", None),
+    "resnet50-finetuned": (2, "official", "subject", 0.70),
+    "cnn-recall": (3, "merged-holdout", "image", None),
+    "cnn-baseline": (4, "grouped-holdout", "image", 0.56),
+    "inception": (4, "grouped-holdout", "image", 0.78),
+    "resnet": (4, "grouped-holdout", "image", 0.82),
+}
+
+
+def test_all_models_of_the_documents_are_there_and_two_of_ours():
+    assert set(list_recipes()) == {*DOCUMENTS, "leukoscope-s", "timm"}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_documents_recipe_names_its_document_its_protocol_and_its_figure(name):
+    recipe = load_recipe(name)
+    document, protocol, unit, accuracy = DOCUMENTS[name]
+    assert f"(seed document {document})" in recipe.source
+    assert (recipe.protocol.name, recipe.protocol.unit) == (protocol, unit) and recipe.protocol.words
+    assert recipe.published.accuracy == accuracy
+    # what no document says is ours, and says why
+    assert "preprocess.field" in recipe.choices
+    assert "training.learning_rate" in recipe.choices or recipe.training.optimiser == "adamax"
+
+
+def test_a_later_phase_has_a_rate_of_its_own():
+    first, second = load_recipe("resnet50-finetuned").training.phases
+    assert first.freeze == ("backbone",) and second.learning_rate < first.learning_rate
+    assert "backbone.layer2.0" in second.freeze and "backbone.layer2" not in second.freeze
+
+
 def test_settings_change_values():
     recipe = load_recipe("leukoscope-s", ["training.epochs=3", "model.arguments.dropout=0.5", "views=8"])
     assert (recipe.training.epochs, recipe.model.arguments["dropout"], recipe.views) == (3, 0.5, 8)

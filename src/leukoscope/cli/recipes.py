@@ -29,5 +29,6 @@ def recipes(
         print_json([recipe.model_dump(mode="json") for recipe in found])
     else:
         print_table(
-            ("recipe", "what it is", "published"), [(one.name, one.title, one.published) for one in found]
+            ("recipe", "what it is", "published"),
+            [(one.name, one.title, one.published.words) for one in found],
         )

@@ -12,6 +12,7 @@ import polars as pl
 from leukoscope.bundle.read import Bundle
 from leukoscope.core.progress import Bar, progress
 from leukoscope.evaluation.by_subject import by_subject as rows_by_subject
+from leukoscope.evaluation.gallery import Extremes, check_gallery, write_gallery
 from leukoscope.evaluation.table import PredictionTable
 from leukoscope.inference.inputs import InputLike, resolve
 from leukoscope.inference.predictor import Predictor
@@ -42,6 +43,7 @@ def predict(
     out: Path | str | None = None,
     by_subject: Path | str | None = None,
     submission: Path | str | None = None,
+    gallery: Path | str | None = None,
     subject_id: str | None = None,
     backend: str = "auto",
     views: int | None = None,
@@ -56,6 +58,7 @@ def predict(
         out: ``.csv``, ``.parquet`` or ``.jsonl``; rows are written as they come and not kept in memory.
         by_subject: CSV, Parquet or JSON lines of one row a subject.
         submission: the challenge's zip.
+        gallery: an HTML page of the 20 cells of highest and the 20 of lowest blast probability.
         subject_id: whose cells they all are.
         backend: ``"auto"``, ``"onnxruntime"`` or ``"torch"``.
         views: 1 or 8; what the bundle says where not given.
@@ -68,10 +71,13 @@ def predict(
     targets = [Path(target) for target in (out, by_subject) if target is not None]
     for target in targets:
         check_target(target)
+    if gallery is not None:
+        check_gallery(Path(gallery))
     predictor = Predictor(bundle, backend=backend, views=views, batch_size=batch_size, workers=workers)
     cells = resolve(inputs, subject_id=subject_id)
     metadata = predictor.metadata(cells)
-    tally = _Tally(None if out is None else _needed(by_subject, submission))
+    extremes = None if gallery is None else Extremes()
+    tally = _Tally(None if out is None else _needed(by_subject, submission), extremes)
     with progress("predicting", cells.count()) as bar:
         chunks = tally.watch(predictor.rows(cells), bar)
         if out is None:
@@ -84,6 +90,8 @@ def predict(
         write_predictions([subjects], by_subject, metadata)
     if submission is not None:
         write_submission(tally.frame(), submission)
+    if gallery is not None and extremes is not None:
+        write_gallery(extremes, gallery, metadata, bundle_name=predictor.bundle.info.name)
     table = PredictionTable(tally.frame(), metadata) if out is None else None
     return Predicted(tally.num_cells, tally.num_unreadable, table, subjects)
 
@@ -95,16 +103,20 @@ def _needed(by_subject: object, submission: object) -> tuple[str, ...]:
 
 
 class _Tally:
-    """Counts rows as they pass, and keeps some columns of them (all where ``columns`` is ``None``)."""
+    """Counts rows as they pass, keeps some columns of them (all where ``columns`` is ``None``), and shows
+    them to ``extremes``."""
 
-    def __init__(self, columns: tuple[str, ...] | None) -> None:
+    def __init__(self, columns: tuple[str, ...] | None, extremes: Extremes | None) -> None:
         self._columns, self._kept = columns, list[pl.DataFrame]()
+        self._extremes = extremes
         self.num_cells = self.num_unreadable = 0
 
     def watch(self, chunks: Iterable[pl.DataFrame], bar: Bar) -> Iterator[pl.DataFrame]:
         for chunk in chunks:
             self.num_cells += chunk.height
             self.num_unreadable += chunk.height - chunk["error"].null_count()
+            if self._extremes is not None:
+                self._extremes.add(chunk)
             if self._columns != ():
                 self._kept.append(chunk if self._columns is None else chunk.select(self._columns))
             yield chunk

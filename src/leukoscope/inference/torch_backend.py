@@ -26,7 +26,8 @@ class TorchBackend:
             torch.set_num_threads(threads)
         architecture = bundle.info.architecture
         self._torch: Any = torch
-        self._model = create_model(architecture.name, **architecture.arguments).eval()
+        size = bundle.info.preprocess.size
+        self._model = create_model(architecture.name, size=size, **architecture.arguments).eval()
         weights = {name: torch.from_numpy(np.array(tensor)) for name, tensor in bundle.weights().items()}
         try:
             self._model.load_state_dict(weights)

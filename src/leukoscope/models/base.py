@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -10,6 +10,13 @@ from torch import Tensor, nn
 
 from leukoscope.core.registry import Registry
 from leukoscope.errors import TrainingError
+from leukoscope.recipes.schema import Normalisation
+
+Scaling = tuple[Sequence[float], Sequence[float]]
+"""Mean and deviation of each colour, of pixels in 0..1."""
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 
 class Outputs(NamedTuple):
@@ -17,19 +24,24 @@ class Outputs(NamedTuple):
 
     ``logits`` (N, K) float32; ``embedding`` (N, D) float32, what the head reads; ``cam`` (N, K, h, w)
     float32 where the head is mean pooling and one linear layer, so that its mean over h and w plus the bias
-    is the logit; else ``None``.
+    is the logit; else ``None``. In training alone: ``auxiliary``, the logits (N, K) of auxiliary classifiers,
+    and ``penalty``, what the network's own regularisers add to the loss.
     """
 
     logits: Tensor
     embedding: Tensor
-    cam: Tensor | None
+    cam: Tensor | None = None
+    auxiliary: tuple[Tensor, ...] = ()
+    penalty: Tensor | None = None
 
 
 class CellNetwork(nn.Module):
     """Base of all networks.
 
-    A subclass sets ``num_classes`` and writes :attr:`trunk`, :meth:`scale` and :meth:`read`. Training calls
-    :meth:`read` with the pixels that augmentation gives; everything else calls the network with uint8 cells.
+    A subclass sets ``num_classes`` and writes :attr:`trunk`, :meth:`scale`, :meth:`encode` and
+    :meth:`decide`. Training calls :meth:`read` with the pixels that augmentation gives, and, where the whole
+    trunk is frozen and nothing is varied, :meth:`decide` with what :meth:`encode` gave once; everything else
+    calls the network with uint8 cells.
     """
 
     num_classes: int
@@ -43,13 +55,32 @@ class CellNetwork(nn.Module):
         """Pixels (N, 3, S, S) float32 in 0..255, RGB, to what the first layer expects."""
         raise NotImplementedError
 
+    def encode(self, pixels: Tensor) -> Tensor:
+        """What the trunk gives the head, (N, ...) float32, for pixels (N, 3, S, S) float32 in 0..255, RGB."""
+        raise NotImplementedError
+
+    def decide(self, features: Tensor) -> Outputs:
+        """Outputs for what :meth:`encode` gave."""
+        raise NotImplementedError
+
     def read(self, pixels: Tensor) -> Outputs:
         """Outputs for pixels (N, 3, S, S) float32 in 0..255, RGB."""
-        raise NotImplementedError
+        return self.decide(self.encode(pixels))
 
     def forward(self, cells: Tensor) -> Outputs:
         """Outputs for cells (N, S, S, 3) uint8, RGB."""
         return self.read(cells.permute(0, 3, 1, 2).float())
+
+    def start_from_hub(self) -> None:
+        """Take the weights that the model hub has for this network.
+
+        Raises:
+            TrainingError: when there are none, or the hub cannot be reached.
+        """
+        raise TrainingError(
+            "the model hub has none for this network",
+            hint="give a local safetensors file: --set model.weights=FILE, or 'none' for random weights",
+        )
 
     def start_from(self, weights: Mapping[str, Tensor], pixels: Tensor) -> None:
         """Take over weights, all of them by name.
@@ -105,14 +136,52 @@ class MeanPoolHead(nn.Module):
         return nn.functional.conv2d(standard, self.linear.weight[:, :, None, None])
 
 
-def with_zero(score: Tensor) -> Tensor:
-    """The logits (0, z) of a network with one sigmoid, from its score z (N, 1): softmax of them is
-    sigmoid(z).
+class Score(nn.Module):
+    """The last layer of the documents' networks: one sigmoid for two classes, softmax for more.
 
-    >>> with_zero(torch.tensor([[2.0]])).tolist()
-    [[0.0, 2.0]]
+    Args:
+        width: of its input.
+        num_classes: K. With two, the logits are (0, z), whose softmax is sigmoid(z).
     """
-    return torch.cat([torch.zeros_like(score), score], dim=1)
+
+    def __init__(self, width: int, num_classes: int) -> None:
+        super().__init__()
+        self.single = num_classes == 2
+        self.linear = nn.Linear(width, 1 if self.single else num_classes)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits (N, K) for features (N, width)."""
+        return self.with_zero(self.linear(features))
+
+    def with_zero(self, score: Tensor) -> Tensor:
+        """(N, 2, ...) from the score (N, 1, ...) of two classes; that of more classes as it is."""
+        return torch.cat([torch.zeros_like(score), score], 1) if self.single else score
+
+
+def normalised(pixels: Tensor, mean: Sequence[float], deviation: Sequence[float]) -> Tensor:
+    """Pixels (N, 3, S, S) in 0..255, divided by 255, less ``mean``, over ``deviation`` (of each colour)."""
+    gain = pixels.new_tensor([1 / (255 * one) for one in deviation])[:, None, None]
+    offset = pixels.new_tensor([-m / d for m, d in zip(mean, deviation, strict=True)])[:, None, None]
+    return pixels * gain + offset
+
+
+def scaling(normalise: Normalisation, own: Scaling = ((0.0,) * 3, (1.0,) * 3)) -> Scaling:
+    """Mean and deviation by the word of a recipe's ``model.normalise``.
+
+    >>> scaling("unit")
+    ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    """
+    known = {"own": own, "unit": ((0.0,) * 3, (1.0,) * 3), "imagenet": (IMAGENET_MEAN, IMAGENET_DEVIATION)}
+    return known[normalise]
+
+
+def start(module: nn.Module) -> None:
+    """Random weights as Keras takes them (Glorot & Bengio 2010, uniform), biases zero."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(part.weight)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
 
 
 architectures: Registry[type[CellNetwork]] = Registry("architecture")

@@ -29,6 +29,8 @@ def to_onnx(model: CellNetwork, size: int) -> bytes:
     with warnings.catch_warnings():
         # the exporter by tracing; see docs/decisions/0602
         warnings.simplefilter("ignore", DeprecationWarning)
+        # what depends on the size of the cells alone may be frozen into the graph: it has one size
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
         torch.onnx.export(
             model,
             (cells,),

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from leukoscope.errors import ConfigError, TrainingError
 from leukoscope.models.base import CellNetwork, MeanPoolHead, Outputs, architectures
 
-IMAGENET_MEAN = (123.68, 116.779, 103.939)
+SQUEEZENET_MEAN = (123.68, 116.779, 103.939)
 TYPICAL_PIXEL = 64.0
 FINE_LAYERS = 4
 """The stem, its pooling and the first fire module."""
@@ -86,12 +86,18 @@ class LeukoscopeS(CellNetwork):
 
     Args:
         num_classes: K.
+        size: side of the cells, S; a multiple of 16.
         dropout: share of the embedding dropped in training (1024: 128 means and 128 deviations over the
             picture, the same inside the cell, 512 deep means).
     """
 
-    def __init__(self, num_classes: int = 2, *, dropout: float = 0.2) -> None:
+    def __init__(self, num_classes: int = 2, *, size: int = 112, dropout: float = 0.2) -> None:
         super().__init__()
+        if size % 16:
+            raise ConfigError(
+                f"leukoscope-s reads cells of a multiple of 16 pixels. Received: {size}",
+                hint="set preprocess.size, such as 112 or 128",
+            )
         self.num_classes = num_classes
         # places in this list are those of torchvision's squeezenet1_1, so that its weights fit by name
         self.features = nn.Sequential(
@@ -125,27 +131,18 @@ class LeukoscopeS(CellNetwork):
 
     def scale(self, pixels: Tensor) -> Tensor:
         """Pixels less ImageNet's mean colour, as the SqueezeNet weights expect; no division."""
-        return pixels - pixels.new_tensor(IMAGENET_MEAN)[:, None, None]
+        return pixels - pixels.new_tensor(SQUEEZENET_MEAN)[:, None, None]
 
     @property
     def trunk(self) -> nn.Module:
         """The stem and the fire modules."""
         return self.features
 
-    def read(self, pixels: Tensor) -> Outputs:
-        """Outputs for pixels (N, 3, S, S).
+    def decide(self, features: Tensor) -> Outputs:
+        """Outputs for the maps of :meth:`encode`."""
+        return cast(Outputs, self.head(features))
 
-        Raises:
-            ConfigError: when S is no multiple of 16.
-        """
-        if not torch.onnx.is_in_onnx_export() and pixels.shape[-1] % 16:
-            raise ConfigError(
-                f"leukoscope-s reads cells of a multiple of 16 pixels. Received: {int(pixels.shape[-1])}",
-                hint="set preprocess.size, such as 112 or 128",
-            )
-        return cast(Outputs, self.head(self._maps(pixels)))
-
-    def _maps(self, pixels: Tensor) -> Tensor:
+    def encode(self, pixels: Tensor) -> Tensor:
         """(N, 1024, S/16, S/16): maps whose means over all places are the features."""
         fine = self.features[:FINE_LAYERS](self.scale(pixels))
         inside = (
@@ -204,7 +201,7 @@ class LeukoscopeS(CellNetwork):
             maps = module(maps)
             module.train()
         training = self.training
-        pooled = self.eval()._maps(pixels).mean((2, 3))
+        pooled = self.eval().encode(pixels).mean((2, 3))
         self.train(training)
         self.head.norm.running_mean, self.head.norm.running_var = pooled.mean(0), pooled.var(0)
 

@@ -8,10 +8,23 @@ from __future__ import annotations
 from leukoscope.recipes.schema import (
     Augmentation,
     ModelChoice,
+    Phase,
+    Protocol,
+    Published,
     Recipe,
     TrainingChoice,
     list_recipes,
     load_recipe,
 )
 
-__all__ = ["Augmentation", "ModelChoice", "Recipe", "TrainingChoice", "list_recipes", "load_recipe"]
+__all__ = [
+    "Augmentation",
+    "ModelChoice",
+    "Phase",
+    "Protocol",
+    "Published",
+    "Recipe",
+    "TrainingChoice",
+    "list_recipes",
+    "load_recipe",
+]
