@@ -133,7 +133,8 @@ class TestRefusals:
         from leukoscope.models.create import create_model
         from leukoscope.studies import judge
 
-        other = create_model("cnn-45px")
+        recipe = load_recipe("cnn-45px")
+        other = create_model(recipe.model.name, size=45, **recipe.model.arguments)
         monkeypatch.setattr(judge, "to_onnx", lambda _, size, export=judge.to_onnx: export(other, size))
         with pytest.raises(TrainingError, match="differ by"):
             train("cnn-45px", holdout, tmp_path / "run", settings=[*QUICK, "training.learning_rate=0.01"])

@@ -37,7 +37,7 @@ def test_without_balance_every_cell_comes_once():
 
 def test_an_epoch_is_a_function_of_seed_and_number():
     weights = np.full(30, 1 / 30)
-    settings = TrainingChoice(batch_size=5, class_balance=True, seed=7)
+    settings = TrainingChoice(batch_size=5, class_balance="sampler", seed=7)
     again = draw_epoch(weights, settings, epoch=2)
     assert np.array_equal(draw_epoch(weights, settings, epoch=2), again)
     assert not np.array_equal(draw_epoch(weights, settings, epoch=3), again)
@@ -48,7 +48,7 @@ def test_balanced_draws_follow_the_weights():
     labels = np.array([0] * 90 + [1] * 10)
     weights = cell_weights(labels, labels.astype(str), class_balance=True, subject_balance=0)
     drawn = draw_epoch(
-        weights, TrainingChoice(batch_size=10, class_balance=True, cells_per_epoch=4000), epoch=0
+        weights, TrainingChoice(batch_size=10, class_balance="sampler", cells_per_epoch=4000), epoch=0
     )
     assert abs(labels[drawn].mean() - 0.5) < 0.03
 

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from scipy.optimize import minimize
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import recall_score
 
 from leukoscope.errors import ConfigError, TrainingError, TrainingInterruptedError
 from leukoscope.models.create import create_model
@@ -41,7 +42,9 @@ def small(*settings: str) -> Recipe:
 
 
 def averaged(*settings: str) -> Recipe:
-    return small("training.average=0.9", "training.schedule=cosine", "training.class_balance=true", *settings)
+    return small(
+        "training.average=0.9", "training.schedule=cosine", "training.class_balance=sampler", *settings
+    )
 
 
 def equal_weights(first: torch.nn.Module, second: torch.nn.Module) -> bool:
@@ -75,12 +78,44 @@ def test_the_same_seed_gives_the_same_network(tmp_path):
     assert not equal_weights(first.network, other.network)
 
 
-@pytest.mark.parametrize(("monitor", "kept"), [("loss", 1), ("none", 3)])
-def test_a_recipe_says_which_epoch_is_kept(tmp_path, monitor, kept):
-    done = run(small(f"training.monitor={monitor}", "training.learning_rate=0.01"), tmp_path)
-    losses = [row["validation_loss"] for row in done.history]
-    assert losses[0] < losses[1] < losses[2], "this fit gets worse on validation"
-    assert done.best_epoch == kept
+class TestWhichEpochIsKept:
+    ROWS = (  # loss, AUROC, recall, specificity of three epochs
+        (0.5, 0.7, 0.9, 0.6),
+        (0.4, 0.6, 1.0, 0.3),
+        (0.6, 0.9, 0.8, 0.7),
+    )
+
+    @pytest.mark.parametrize(("monitor", "kept"), [("loss", 2), ("auroc", 3), ("recall", 1), ("none", 3)])
+    def test_is_what_the_recipe_says(self, tmp_path, monkeypatch, monitor, kept):
+        said = iter(self.ROWS)
+        names = ("validation_loss", "validation_auroc", "validation_recall", "validation_specificity")
+        monkeypatch.setattr(Keeper, "_validation", lambda *_: dict(zip(names, next(said), strict=True)))
+        done = run(small(f"training.monitor={monitor}"), tmp_path)
+        assert done.best_epoch == kept
+
+    def test_when_every_epoch_calls_all_a_blast_the_most_specific_is_kept(self, tmp_path, monkeypatch):
+        said = iter([(1.0, 0.1), (1.0, 0.3), (1.0, 0.2)])
+        names = ("validation_recall", "validation_specificity")
+        fixed = {"validation_loss": 0.5, "validation_auroc": 0.5}
+        monkeypatch.setattr(
+            Keeper, "_validation", lambda *_: fixed | dict(zip(names, next(said), strict=True))
+        )
+        assert run(small("training.monitor=recall"), tmp_path).best_epoch == 2
+
+    def test_recall_and_specificity_are_those_of_scikit_learn(self, tmp_path, monkeypatch):
+        kept = {}
+        original = Keeper._validation
+
+        def look(self, module):
+            kept["logits"] = torch.cat(module.validation_logits)
+            kept["labels"] = torch.cat(module.validation_labels)
+            return original(self, module)
+
+        monkeypatch.setattr(Keeper, "_validation", look)
+        row = run(small("training.epochs=1"), tmp_path).history[-1]
+        labels, called = kept["labels"].numpy(), kept["logits"].softmax(1)[:, 1].numpy() >= 0.5
+        assert row["validation_recall"] == pytest.approx(recall_score(labels, called))
+        assert row["validation_specificity"] == pytest.approx(recall_score(1 - labels, ~called))
 
 
 @pytest.mark.parametrize("stop_in_batch", [1, 7, 12])
@@ -276,7 +311,9 @@ class TestTrunk:
     def test_random_weights_are_all_trained(self, tmp_path):
         network = self.fitted(tmp_path, "model.weights=none", "training.freeze=[features]")
         torch.manual_seed(0)
-        assert not torch.equal(network.features[0].weight, create_model("leukoscope-s").features[0].weight)
+        assert not torch.equal(
+            network.features[0].weight, create_model("leukoscope-s", size=32).features[0].weight
+        )
 
 
 class TestRefit:
@@ -291,7 +328,7 @@ class TestRefit:
     def test_is_the_regression_of_the_embedding_weighted_as_drawn(self, tmp_path):
         data = two_kinds(64, 32)
         settings = [
-            "training.class_balance=true",
+            "training.class_balance=sampler",
             "training.subject_balance=0.5",
             "training.subject_penalty=0",
         ]

@@ -71,7 +71,7 @@ def train_partition(
         if runs[-1].interrupted:
             raise TrainingInterruptedError(f"folds before {fold} are finished", hint="--resume goes on")
     pool = pool_folds(
-        [PredictionTable.read(run.predictions) for run in runs], balanced=recipe.training.class_balance
+        [PredictionTable.read(run.predictions) for run in runs], balanced=recipe.training.reweights_classes
     )
     pool.write(out / PREDICTIONS)
     return Partition(split, out, runs, pool)
@@ -244,7 +244,7 @@ def ship(
         rows,
         split.classes,
         split.positive_classes,
-        shares=class_shares(rows, split.classes) if recipe.training.class_balance else None,
+        shares=class_shares(rows, split.classes) if recipe.training.reweights_classes else None,
         fitted_on="out-of-fold rows of all subjects",
     )
     made = draft(recipe, fitted.network, everybody, prepared)

@@ -78,7 +78,7 @@ def fit_limits(prepared: Prepared, recipe: Recipe, readings: Readings, *, fitted
     calibration = fit_temperature(
         readings.logits,
         labels,
-        shares=shares if recipe.training.class_balance else None,
+        shares=shares if recipe.training.reweights_classes else None,
         subjects=fitted_on,
     )
     point = sensitivity_at_least(
@@ -184,7 +184,7 @@ def draft(recipe: Recipe, network: CellNetwork, split: Manifest, prepared: Prepa
         name=recipe.name,
         created_at=now(),
         architecture=Architecture(
-            name=recipe.model.name, arguments={"num_classes": len(split.classes), **recipe.model.arguments}
+            name=recipe.model.name, arguments={"num_classes": len(split.classes), **recipe.model.built_with()}
         ),
         classes=split.classes,
         positive_classes=split.positive_classes,
@@ -205,7 +205,7 @@ def draft(recipe: Recipe, network: CellNetwork, split: Manifest, prepared: Prepa
 def _recorded(recipe: Recipe) -> dict[str, Any]:
     """The recipe as the bundle keeps it: of a file of weights its name and SHA-256, not where it lay."""
     kept = recipe.model_dump(mode="json")
-    if recipe.model.weights != "none":
+    if recipe.model.weights not in ("none", "imagenet"):
         path = Path(recipe.model.weights)
         kept["model"]["weights"] = f"{path.name}, sha256 {sha256_file(path)}"
     return kept

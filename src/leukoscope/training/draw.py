@@ -40,7 +40,9 @@ def draw_epoch(weights: NDArray[np.float64], settings: TrainingChoice, *, epoch:
     """
     rng = np.random.default_rng([settings.seed, epoch])
     count = settings.cells_per_epoch or len(weights)
-    balanced = settings.class_balance or settings.subject_balance > 0 or settings.cells_per_epoch > 0
+    balanced = (
+        settings.class_balance == "sampler" or settings.subject_balance > 0 or settings.cells_per_epoch > 0
+    )
     drawn = rng.choice(len(weights), count, p=weights) if balanced else rng.permutation(len(weights))
     whole = max(len(drawn) // settings.batch_size * settings.batch_size, min(len(drawn), settings.batch_size))
     return np.asarray(drawn[:whole], dtype=np.int64)

@@ -20,15 +20,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from leukoscope.core.files import sha256_file
 from leukoscope.core.progress import progress
 from leukoscope.errors import TrainingError, TrainingInterruptedError
+from leukoscope.models.adapters import add_adapters, merge_adapters
 from leukoscope.models.base import CellNetwork
 from leukoscope.models.create import create_model
 from leukoscope.recipes.schema import ModelChoice, Recipe
 from leukoscope.training.cache import Cells
+from leukoscope.training.data import CellData
 from leukoscope.training.draw import Index
 from leukoscope.training.keeper import BEST, LAST, InterruptedFit, Keeper
-from leukoscope.training.module import CellData, CellModule
+from leukoscope.training.losses import class_weights
+from leukoscope.training.module import CellModule
 from leukoscope.training.refit import refit_head, refittable_head
 
 NUM_STARTING_CELLS = 128
@@ -96,13 +100,18 @@ def fit(
     network = build_network(recipe.model, len(data.positive), data.cells[some], seed=recipe.training.seed)
     if recipe.training.refit_head:
         refittable_head(network)  # says so now rather than when the epochs are over
-    started = recipe.model.weights != "none"
-    module = CellModule(network, recipe.augmentation, recipe.training, started=started)
     cells = CellData(
         data.cells, data.labels, data.groups, train=train, validation=validation, settings=recipe.training
     )
+    module = CellModule(
+        network,
+        recipe.augmentation,
+        recipe.training,
+        started=recipe.model.weights != "none",
+        class_weights=_class_weights(recipe, data, cells),
+    )
     checkpoint = folder / "checkpoints" / LAST
-    epochs = stop_after or recipe.training.epochs
+    epochs = stop_after or recipe.training.all_epochs
     with progress(f"training {recipe.name}", epochs * len(cells.draw)) as bar, _quiet():
         keeper = Keeper(folder, recipe.training, data.positive, bar, stop_after=stop_after)
         start = checkpoint if resume and checkpoint.is_file() else None
@@ -116,7 +125,9 @@ def fit(
     if not all(math.isfinite(row["train_loss"]) for row in keeper.history):
         raise TrainingError("the training loss is not a number any more", hint="lower training.learning_rate")
     network.load_state_dict(load_file(folder / "checkpoints" / BEST))
-    network.cpu().eval()
+    if recipe.model.lora:
+        merge_adapters(network)
+    network.requires_grad_(True).cpu().eval()
     if recipe.training.refit_head:
         refit_head(
             network,
@@ -131,8 +142,23 @@ def fit(
     return Fit(network, keeper.best_epoch, keeper.history, keeper.interrupted)
 
 
+def _class_weights(recipe: Recipe, data: TrainingCells, cells: CellData) -> Tensor | None:
+    if recipe.training.class_balance != "loss":
+        return None
+    labels = data.labels[cells.draw.positions]
+    found = class_weights(labels, cells.draw.weights, num_classes=len(data.positive))
+    return torch.from_numpy(found).float()
+
+
+BOTH_WAYS = (
+    "with a connection timm gets them from the model hub; without one give a local safetensors file: "
+    "--set model.weights=FILE; --set model.weights=none starts from random weights, and says so"
+)
+
+
 def build_network(choice: ModelChoice, num_classes: int, cells: Cells, *, seed: int) -> CellNetwork:
-    """The recipe's network with its starting weights: seeded random ones, or those of a safetensors file.
+    """The recipe's network with its starting weights: seeded random ones, those of the model hub, or those of
+    a safetensors file; with adapters where the recipe has them.
 
     Args:
         choice: name, arguments, weights.
@@ -141,28 +167,45 @@ def build_network(choice: ModelChoice, num_classes: int, cells: Cells, *, seed: 
         seed: of the random weights.
 
     Raises:
-        TrainingError: when the file is missing or does not fit the network.
+        TrainingError: when the weights cannot be had, are others than they should be, or do not fit.
     """
     torch.manual_seed(seed)
-    network = create_model(choice.name, num_classes=num_classes, **choice.arguments)
-    if choice.weights == "none":
-        return network
-    try:
-        network.start_from(
-            _weights_of_file(Path(choice.weights)), torch.from_numpy(cells).permute(0, 3, 1, 2).float()
-        )
-    except TrainingError as error:
-        raise TrainingError(f"model.weights: {choice.weights}: {error.message}", hint=error.hint) from None
+    network = create_model(choice.name, num_classes=num_classes, size=cells.shape[1], **choice.built_with())
+    if choice.weights != "none":
+        try:
+            _start(network, choice, cells)
+        except TrainingError as error:
+            raise TrainingError(
+                f"model.weights: {choice.weights}: {error.message}", hint=error.hint or BOTH_WAYS
+            ) from None
+    if choice.lora is not None:
+        if choice.weights == "none":
+            raise TrainingError(
+                "model.lora: adapters stand beside given weights, and model.weights is none", hint=BOTH_WAYS
+            )
+        add_adapters(network, choice.lora)
     return network
+
+
+def _start(network: CellNetwork, choice: ModelChoice, cells: Cells) -> None:
+    if choice.weights == "imagenet":
+        network.start_from_hub()
+        return
+    path = Path(choice.weights)
+    given = _weights_of_file(path)
+    if choice.weights_sha256 and (found := sha256_file(path)) != choice.weights_sha256:
+        raise TrainingError(
+            f"its SHA-256 is {found}, expected {choice.weights_sha256}",
+            hint="take the file that was meant, or correct model.weights_sha256",
+        )
+    network.start_from(given, torch.from_numpy(cells).permute(0, 3, 1, 2).float())
 
 
 def _weights_of_file(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise TrainingError(
-            f"it cannot be read: {error}", hint="give a safetensors file, or 'none' for random weights"
-        ) from None
+        raise TrainingError(f"it cannot be read: {error}") from None
 
 
 def _check(data: TrainingCells, train: Index) -> None:
@@ -176,6 +219,7 @@ def _check(data: TrainingCells, train: Index) -> None:
 
 def _trainer(recipe: Recipe, hardware: Hardware, keeper: Keeper) -> lightning.Trainer:
     many = hardware.devices * hardware.nodes > 1
+    several = len(recipe.training.later_phases) > 0
     cuda = hardware.device in ("auto", "cuda") and torch.cuda.is_available()
     wanted = recipe.training.precision
     bf16 = wanted == "bf16" or (wanted == "auto" and cuda and torch.cuda.is_bf16_supported())
@@ -183,9 +227,10 @@ def _trainer(recipe: Recipe, hardware: Hardware, keeper: Keeper) -> lightning.Tr
         accelerator=hardware.device,
         devices=hardware.devices,
         num_nodes=hardware.nodes,
-        strategy="ddp" if many else "auto",
+        strategy=("ddp_find_unused_parameters_true" if several else "ddp") if many else "auto",
+        reload_dataloaders_every_n_epochs=1 if several else 0,
         precision="bf16-mixed" if bf16 else "32-true",
-        max_epochs=recipe.training.epochs,
+        max_epochs=recipe.training.all_epochs,
         callbacks=[keeper],
         default_root_dir=keeper.folder,
         use_distributed_sampler=False,

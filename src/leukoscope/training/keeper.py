@@ -11,6 +11,7 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from leukoscope.core.files import atomic, write_text
@@ -20,6 +21,8 @@ from leukoscope.recipes.schema import TrainingChoice
 from leukoscope.training.module import CellModule
 
 LAST, BEST = "last.ckpt", "best.safetensors"
+LEAST_SPECIFICITY = 0.5
+"""Of an epoch that may be chosen by its recall: recall alone is highest when all is called blast."""
 
 
 class InterruptedFit(Exception):  # noqa: N818 - not an error: the user asked for it
@@ -30,9 +33,10 @@ class Keeper(lightning.Callback):
     """Writes ``metrics.jsonl``, ``checkpoints/best.safetensors`` and ``checkpoints/last.ckpt``, whole or not
     at all.
 
-    Best means least validation loss, greatest validation AUROC, or the last epoch, as the recipe says;
-    without validation cells, the last epoch. ``last.ckpt`` is written after the other two and holds this
-    object's state, so a run that is killed anywhere goes on from a state in which all three agree.
+    Best means least validation loss, greatest validation AUROC, greatest recall at a specificity of at least
+    0.5, or the last epoch, as the recipe says; without validation cells, the last epoch. ``last.ckpt`` is
+    written after the other two and holds this object's state, so a run that is killed anywhere goes on from a
+    state in which all three agree.
 
     Args:
         folder: the run's folder.
@@ -72,7 +76,7 @@ class Keeper(lightning.Callback):
         """Whether the last epoch of the history is the last one to be trained."""
         done = len(self.history)
         out_of_patience = 0 < self.settings.patience <= done - self.best_epoch
-        return done >= (self.stop_after or self.settings.epochs) or (done > 0 and out_of_patience)
+        return done >= (self.stop_after or self.settings.all_epochs) or (done > 0 and out_of_patience)
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Take the time."""
@@ -108,7 +112,7 @@ class Keeper(lightning.Callback):
         with atomic(self.folder / "checkpoints" / LAST) as temporary:
             trainer.save_checkpoint(temporary)
         shown = row["validation_loss"] if row["validation_loss"] is not None else row["train_loss"]
-        self.bar.note(f"epoch {row['epoch']} of {self.settings.epochs}, loss {shown:.3f}")
+        self.bar.note(f"epoch {row['epoch']} of {self.settings.all_epochs}, loss {shown:.3f}")
 
     def _row(self, trainer: lightning.Trainer, module: CellModule) -> dict[str, Any]:
         loss, right, count = module.training_sums.tolist()
@@ -120,6 +124,8 @@ class Keeper(lightning.Callback):
             "validation_loss": None,
             "validation_accuracy": None,
             "validation_auroc": None,
+            "validation_recall": None,
+            "validation_specificity": None,
             "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
             "seconds": round(time.monotonic() - self.started, 3),
         }
@@ -136,17 +142,26 @@ class Keeper(lightning.Callback):
             "validation_loss": float(torch.nn.functional.cross_entropy(logits, labels)),
             "validation_accuracy": float((logits.argmax(1) == labels).float().mean()),
             "validation_auroc": None if area is None or math.isnan(area) else float(area),
+            "validation_recall": _share(probability[positive] >= 0.5),
+            "validation_specificity": _share(probability[~positive] < 0.5),
         }
 
     def _score(self, row: dict[str, Any]) -> float:
         if row["validation_loss"] is None or self.settings.monitor == "none":
             return float(row["epoch"])
+        special = row["validation_specificity"]
         if self.settings.monitor == "auroc" and row["validation_auroc"] is not None:
             return float(row["validation_auroc"])
+        if self.settings.monitor == "recall" and None not in (recall := row["validation_recall"], special):
+            return float(recall if special >= LEAST_SPECIFICITY else special - 1)
         return -float(row["validation_loss"])
 
     def _write_metrics(self) -> None:
         write_text(self.folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in self.history))
+
+
+def _share(held: NDArray[np.bool_]) -> float | None:
+    return float(held.mean()) if len(held) else None
 
 
 def save_weights(module: CellModule, path: Path) -> None:
