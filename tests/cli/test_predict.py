@@ -51,3 +51,25 @@ def test_an_output_that_cannot_be_written_is_refused_first(leukoscope, tiny_bund
     ran = leukoscope("predict", tiny_bundle, tiny_cohort, "-o", out)
     assert ran.code == 2
     assert not ran.out
+
+
+def test_a_gallery_shows_the_ends_of_the_table(leukoscope, tmp_path, tiny_bundle, tiny_cohort):
+    page, out = tmp_path / "gallery.html", tmp_path / "cells.csv"
+    ran = leukoscope("predict", tiny_bundle, tiny_cohort, "-o", out, "--gallery", page, "--json")
+    assert (ran.code, ran.document["gallery"]) == (0, str(page))
+    text = page.read_text()
+    rows = pl.read_csv(out).sort("blast_probability")
+    assert text.count("<img ") == 40
+    assert rows["cell_id"][-1] in text and rows["cell_id"][0] in text
+    assert rows["cell_id"][rows.height // 2] not in text
+    assert rows["bundle_id"][0] in text
+    without = leukoscope("predict", tiny_bundle, tiny_cohort, "--gallery", tmp_path / "again.html")
+    assert without.code == 0 and "again.html" in without.err
+    assert (tmp_path / "again.html").read_text() == text
+
+
+def test_a_gallery_of_another_ending_is_refused_first(leukoscope, tmp_path, tiny_bundle, tiny_cohort):
+    out = tmp_path / "cells.csv"
+    ran = leukoscope("predict", tiny_bundle, tiny_cohort, "-o", out, "--gallery", tmp_path / "g.pdf")
+    assert ran.code == 2 and ".html" in ran.err
+    assert not out.exists()

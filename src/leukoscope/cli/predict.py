@@ -38,6 +38,10 @@ def predict(
         Path | None,
         typer.Option(metavar="FILE.zip", help="Also the challenge's submission, for 1.bmp, 2.bmp, ..."),
     ] = None,
+    gallery: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.html", help="Also a page of the 20 most and 20 least suspicious cells."),
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Judge images with a bundle, one row each.
@@ -53,15 +57,18 @@ def predict(
             out=out,
             by_subject=by_subject,
             submission=submission,
+            gallery=gallery,
             subject_id=subject,
             backend=backend,
         )
     if as_json:
-        print_json(_document(done, out))
+        print_json(_document(done, out, gallery))
     elif done.table is not None:
         _print_rows(done)
     else:
         print(f"{out}: {done.num_cells:,} rows")
+    if gallery is not None and not as_json:
+        typer.echo(f"{gallery}: the most and the least suspicious cells", err=True)
     if done.num_unreadable:
         text = f"{done.num_unreadable:,} of {done.num_cells:,} images could not be read: see the column error"
         typer.echo(text, err=True)
@@ -74,10 +81,12 @@ def _kept(out: Path | None) -> str:
     return f"the rows that were ready are in {out}.partial"
 
 
-def _document(done: Predicted, out: Path | None) -> dict[str, object]:
+def _document(done: Predicted, out: Path | None, gallery: Path | None) -> dict[str, object]:
     document: dict[str, object] = {"num_cells": done.num_cells, "num_unreadable": done.num_unreadable}
     if out is not None:
         document["out"] = str(out)
+    if gallery is not None:
+        document["gallery"] = str(gallery)
     if done.table is not None:
         document |= {"metadata": done.table.metadata, "rows": done.table.frame.fill_nan(None).to_dicts()}
     if done.subjects is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -15,10 +15,18 @@ from leukoscope.cells.preprocess import Preprocess
 from leukoscope.cohort.source import ImageSource, open_source
 from leukoscope.core.files import sha256_bytes
 from leukoscope.errors import ImageError, LayoutError
-from leukoscope.evaluation.worst_cells import WorstCell
 
 WINDOW = Preprocess(field=384, size=160)
 JPEG_QUALITY = 88
+
+
+class Judged(Protocol):
+    """What a picture is found by: where the file lies, and the SHA-256 of what was judged."""
+
+    @property
+    def path(self) -> str | None: ...  # noqa: D102
+    @property
+    def sha256(self) -> str | None: ...  # noqa: D102
 
 
 class Picture(NamedTuple):
@@ -28,7 +36,7 @@ class Picture(NamedTuple):
     reason: str | None = None
 
 
-def read_pictures(root: Path | None, cells: Sequence[WorstCell]) -> list[Picture]:
+def read_pictures(root: Path | None, cells: Sequence[Judged]) -> list[Picture]:
     """One picture for every cell, in order, or the reason why there is none.
 
     Args:
@@ -44,7 +52,7 @@ def read_pictures(root: Path | None, cells: Sequence[WorstCell]) -> list[Picture
     return [_picture(source, cell) for cell in cells]
 
 
-def _picture(source: ImageSource, cell: WorstCell) -> Picture:
+def _picture(source: ImageSource, cell: Judged) -> Picture:
     if not cell.path:
         return Picture(None, "the path of the image is not known")
     try:
