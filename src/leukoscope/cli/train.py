@@ -33,6 +33,10 @@ def train(
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where to train.")] = "auto",
     devices: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
     nodes: Annotated[int, typer.Option(min=1, help="Machines.")] = 1,
+    preview: Annotated[
+        int | None,
+        typer.Option(min=1, max=100, metavar="N", help="Only draw N augmented cells, RUN/preview.png."),
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Train a recipe into a bundle.
@@ -41,6 +45,8 @@ def train(
     cells that it did not train on.
     """
     chosen = _fold(fold)
+    if preview is not None:
+        return _preview(recipe, data, out, preview, fold=chosen, settings=settings or [], as_json=as_json)
     with needing_training():
         from leukoscope.studies.run import train as train_recipe
         from leukoscope.training.fit import Hardware
@@ -72,6 +78,31 @@ def _fold(text: str | None) -> int | Literal["all"] | None:
     if not text.isdecimal():
         raise UsageError(f"--fold {text}: expected a number from 0, or all", hint="for example --fold 0")
     return int(text)
+
+
+def _preview(
+    recipe: str,
+    data: Path,
+    out: Path,
+    num: int,
+    *,
+    fold: int | Literal["all"] | None,
+    settings: list[str],
+    as_json: bool,
+) -> int:
+    with needing_training():
+        from leukoscope.cohort.splits import fold_roles
+        from leukoscope.recipes import load_recipe
+        from leukoscope.studies.prepare import open_split
+        from leukoscope.studies.preview import write_preview
+    chosen = load_recipe(recipe, settings)
+    split = open_split(data, folds=fold is not None, num_folds=5, seed=chosen.training.seed)
+    path = write_preview(chosen, fold_roles(split, fold) if isinstance(fold, int) else split, out, num)
+    if as_json:
+        print_json({"preview": str(path)})
+    else:
+        print(path)
+    return 0
 
 
 def _document(run: Run) -> dict[str, Any]:

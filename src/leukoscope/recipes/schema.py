@@ -92,9 +92,14 @@ class Augmentation(Config):
     mixup: float = Field(0.0, ge=0, le=10)
 
     @property
+    def varies_cells(self) -> bool:
+        """Whether a single cell can look otherwise than it is."""
+        return self.model_copy(update={"exact": 0.0, "fill": "black", "mixup": 0.0}) != Augmentation()
+
+    @property
     def is_off(self) -> bool:
         """Whether every epoch shows the cells as they are."""
-        return self.model_copy(update={"exact": 0.0, "fill": "black"}) == Augmentation()
+        return not self.varies_cells and not self.mixup
 
 
 class Phase(Config):

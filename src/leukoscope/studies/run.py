@@ -32,6 +32,7 @@ from leukoscope.studies.judge import (
     table_of,
 )
 from leukoscope.studies.prepare import Prepared, open_split, prepare
+from leukoscope.studies.preview import PREVIEW
 from leukoscope.training.curves import draw_curves
 from leukoscope.training.fit import Fit, Hardware, fit
 
@@ -129,7 +130,7 @@ def _claim(out: Path, recipe: Recipe, split: Manifest, fold: object, resume: boo
                 f"{out} holds a run of another recipe, setting or split",
                 hint="name another --out, or repeat its settings",
             )
-    elif out.exists() and any(out.iterdir()):
+    elif out.exists() and any(entry.name != PREVIEW for entry in out.iterdir()):
         raise UsageError(f"{out} is not empty and holds no run", hint="name another --out")
     write_text(path, write_yaml(config))
     write_json(out / "provenance.json", provenance(data=dict(split.metadata) | {"root": str(split.root)}))

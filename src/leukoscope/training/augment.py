@@ -29,13 +29,16 @@ def augment(cells: Tensor, settings: Augmentation, generator: torch.Generator) -
         settings: how much of what.
         generator: the only source of randomness; lives on the device of ``cells``.
     """
+    if not settings.varies_cells:
+        return cells.permute(0, 3, 1, 2).float()
     with torch.autocast(cells.device.type, enabled=False):
-        return _varied(cells.permute(0, 3, 1, 2).float(), settings, generator)
+        return _varied(cells.permute(0, 3, 1, 2), settings, generator)
 
 
-def _varied(pixels: Tensor, settings: Augmentation, generator: torch.Generator) -> Tensor:
-    pixels = move(pixels, settings, generator)
-    inside = (pixels.amax(1, keepdim=True) > BLACK_BELOW).float()
+def _varied(cells: Tensor, settings: Augmentation, generator: torch.Generator) -> Tensor:
+    moved = move(cells, settings, generator)
+    inside = (moved.amax(1, keepdim=True) > BLACK_BELOW).float()
+    pixels = moved.float()
     if settings.stain or settings.density or settings.hue:
         pixels = restain(pixels, settings, generator)
     if settings.brightness or settings.contrast:

@@ -16,7 +16,7 @@ PADDING = {"black": "zeros", "edge": "border", "mirror": "reflection"}
 
 
 def move(pixels: Tensor, settings: Augmentation, generator: torch.Generator) -> Tensor:
-    """Cells (N, 3, S, S) float32 with their parts in other places; the result is contiguous.
+    """Cells (N, 3, S, S) uint8 with their parts in other places; contiguous, float32 if any was resampled.
 
     The first cells of the batch are resampled, the last ``exact`` share only turned: batches are in random
     order.
@@ -59,6 +59,7 @@ def _views(size: int, turns: int, mirrors: int, upends: int, device: torch.devic
 
 
 def _resample(pixels: Tensor, settings: Augmentation, generator: torch.Generator) -> Tensor:
+    pixels = pixels.float()
     count = len(pixels)
     angle = spread((count,), math.radians(settings.rotation), generator)
     zoom = torch.exp(spread((count,), settings.scale, generator))

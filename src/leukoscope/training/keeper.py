@@ -126,7 +126,7 @@ class Keeper(lightning.Callback):
             "validation_auroc": None,
             "validation_recall": None,
             "validation_specificity": None,
-            "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
+            "learning_rate": trainer.optimizers[0].param_groups[-1]["lr"],
             "seconds": round(time.monotonic() - self.started, 3),
         }
         if module.validation_logits:

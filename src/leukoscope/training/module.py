@@ -100,7 +100,10 @@ class CellModule(lightning.LightningModule):
         own."""
         key = [self.settings.seed, self.current_epoch, batch_idx, self.global_rank]
         seed = int(np.random.SeedSequence(key).generate_state(1)[0])
-        torch.manual_seed(seed)
+        # torch.manual_seed would note the call, with its stack, for every device that is not there yet
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
         self.generator = torch.Generator(self.device).manual_seed(seed)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
