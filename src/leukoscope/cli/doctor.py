@@ -28,11 +28,18 @@ BASE = (
 )
 EXTRAS = {
     "train": ("torch", "torchvision", "timm", "lightning", "onnx", "safetensors"),
+    "adapters": ("peft",),
+    "mlflow": ("mlflow-skinny",),
     "fetch": ("kagglehub",),
 }
 """Packages of the base installation and of each extra, as in ``pyproject.toml``."""
 
-PURPOSES = {"train": "training, the backend torch", "fetch": "leukoscope data fetch"}
+PURPOSES = {
+    "train": "training, the backend torch",
+    "adapters": "low-rank adapters, model.lora",
+    "mlflow": "leukoscope study --tracker mlflow",
+    "fetch": "leukoscope data fetch",
+}
 
 
 @dataclass(frozen=True)
