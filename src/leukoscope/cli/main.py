@@ -16,7 +16,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from leukoscope import __version__
-from leukoscope.cli import bundle, data, demo, doctor, evaluate, export, predict, recipes, train
+from leukoscope.cli import bundle, data, demo, doctor, evaluate, export, predict, recipes, study, train
 from leukoscope.cli.failures import report_failure
 
 DEBUG = "--debug"
@@ -34,6 +34,7 @@ app.command()(doctor.doctor)
 app.add_typer(data.app)
 app.command()(recipes.recipes)
 app.command()(train.train)
+app.command()(study.study)
 app.command()(export.export)
 app.add_typer(bundle.app)
 app.command()(predict.predict)

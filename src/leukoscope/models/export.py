@@ -30,7 +30,7 @@ def to_onnx(model: CellNetwork, size: int) -> bytes:
         # the exporter by tracing; see docs/decisions/0602
         warnings.simplefilter("ignore", DeprecationWarning)
         # what depends on the size of the cells alone may be frozen into the graph: it has one size
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
         torch.onnx.export(
             model,
             (cells,),
