@@ -1,0 +1,122 @@
+"""What the measurements of speed stand on: the same networks on both sides, sums, the page, the cohort."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from leukoscope.cohort.open import open_cohort
+from leukoscope.cohort.synth import synthesize
+from leukoscope.recipes import load_recipe
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+COUNTED = json.loads((BENCHMARKS / "keras" / "parameters.json").read_text())
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+
+def biases_of_convolutions(name: str, phase: int) -> int:
+    """Keras's ResNet50 has one for each filter, timm's has none; only those that the phase trains."""
+    from leukoscope.models.create import create_model
+    from leukoscope.training.phases import Phases
+
+    recipe = load_recipe(name)
+    with torch.device("meta"):
+        network = create_model(recipe.model.name, size=recipe.preprocess.size)
+    learnt = {
+        id(p)
+        for p in Phases(network, [recipe.training.phases[phase]], recipe.augmentation, started=True).learnt
+    }
+    convolutions = [part for part in network.modules() if isinstance(part, nn.Conv2d)]
+    return sum(part.out_channels for part in convolutions if id(part.weight) in learnt)
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_keras_trains_as_many_parameters_as_we_do(name):
+    from training.counts import our_trained
+
+    recipe = load_recipe(name)
+    assert len(COUNTED[name]) == len(recipe.training.phases)
+    for phase, counted in enumerate(COUNTED[name]):
+        more = biases_of_convolutions(name, phase) if recipe.model.name.startswith("resnet50") else 0
+        assert counted - more == our_trained(recipe, phase)
+
+
+def test_whole_trainings_are_worked_out_from_a_few_epochs():
+    from training.peers import compare, whole
+
+    assert whole([5.0, 2.0, 4.0], 11) == 5 + 10 * 3
+    peer = {"once_seconds": 10.0, "seconds": [9.0, 6.0, 6.0], "versions": {}}
+    phase = {"ours": {"seconds": [4.0, 2.0, 2.0]}, "peers": {"every epoch": peer, "once": peer}}
+    found = compare("cnn-45px", {"index": 1.0, "decode": 1.0}, [3, 3], [phase, phase])
+    assert found["ours"]["total_seconds"] == 2 + 2 * 8
+    assert found["peers"]["once"]["total_seconds"] == 10 + 2 * 21
+    assert found["peers"]["once"]["times"] == 52 / 18
+    assert found["peers"]["every epoch"]["limit"] == 1.5
+    assert found["peers"]["every epoch"]["later_epochs"] == {"median": 3, "least": 3, "greatest": 3, "num": 4}
+
+
+def test_the_page_has_a_row_for_every_measurement(tmp_path):
+    from training.page import TABLES, in_words, render
+    from training.record import keep, kept, spread
+
+    pairs = spread([0.5, 2.0, 1.0])
+    assert pairs == {"median": 1.0, "least": 0.5, "greatest": 2.0, "num": 3}
+    row = {"recipe": "cnn-45px", "phase": 1, "size": 45, "batch": 32, "steps": 7, "frozen": ["backbone"]}
+    keep(
+        "ratio",
+        "a",
+        row | {"plain_ms_a_step": [1.0], "ours_ms_a_step": [2.0], "ratio": pairs},
+        folder=tmp_path,
+    )
+    memory = {"recipe": "cnn-32x4", "cells": 10_661, "limit_gb": 1.5}
+    memory |= {"peak_gb": 1.25, "cache_gb": 0.5, "beyond_cache_gb": 0.75}
+    keep("memory", "b", memory, folder=tmp_path)
+    page = render(kept(tmp_path))
+    assert "| cnn-45px, phase 2 | 45 px, 32 | 7 | 1.0 | 2.0 | 1.00 (0.50 to 2.00, 3 pairs) |" in page
+    assert "| cnn-32x4 | 10,661 | 1.25 | 0.50 | 0.75 | 1.5 |" in page
+    assert TABLES["gpu"][0] not in page
+    for found in kept(tmp_path):
+        assert len({line.count("|") for line in in_words(found).splitlines()}) == 1
+
+
+def test_few_drawn_cells_make_a_cohort_of_any_size(tmp_path):
+    from training.cohort import FOLD, cohort
+
+    drawn = synthesize(tmp_path / "drawn", subjects=4, cells_per_subject=1, unlabelled=0)
+    made = cohort(tmp_path / "many", 301, drawn=drawn)
+    assert len(list((made / FOLD / "all").iterdir())) == 151
+    manifest = open_cohort(made)
+    assert len(manifest) == 301
+    assert sorted(manifest.classes) == ["blast", "normal"]
+    assert manifest.frame["subject_id"].n_unique() == 2 * 72
+
+
+def test_the_fit_pauses_behind_every_epoch_and_the_plain_loop_trains_what_is_not_frozen():
+    from training.steps import PlainLoop, Way, fit_with_pauses, generated_cells, phase_recipe
+
+    recipe = phase_recipe("cnn-45px", 0, epochs=2, weights=None)
+    with generated_cells(64, 45) as data:
+        plain = PlainLoop(recipe, data, way=Way(channels_last=False))
+        before = [parameter.clone() for parameter in plain.network.parameters()]
+        seconds: list[float] = []
+        history = fit_with_pauses(recipe, data, lambda: seconds.append(plain.epoch())).history
+    assert [row["batches"] for row in history] == [2, 2]
+    assert len(seconds) == 2
+    assert all(not torch.equal(a, b) for a, b in zip(before, plain.network.parameters(), strict=True))
+
+
+def test_a_card_is_known_by_its_name():
+    from train_gpu import operations, peak_of
+
+    assert peak_of("NVIDIA H100 80GB HBM3") == 989e12
+    assert peak_of("NVIDIA H100 PCIe") == 756e12
+    assert peak_of("another") is None
+    recipe = load_recipe("cnn-baseline")
+    by_hand = 64 * 64 * 8 * 27 + 32 * 32 * 16 * 72 + 16 * 16 * 16 * 32 + 32
+    assert operations(recipe) == 2 * by_hand
