@@ -32,6 +32,7 @@ from leukoscope.training.data import CellData
 from leukoscope.training.draw import Index
 from leukoscope.training.keeper import BEST, LAST, InterruptedFit, Keeper
 from leukoscope.training.losses import class_weights
+from leukoscope.training.memory import keep_freed_memory
 from leukoscope.training.module import CellModule
 from leukoscope.training.refit import refit_head, refittable_head
 
@@ -96,6 +97,7 @@ def fit(
             interrupted before the first epoch was done.
     """
     _check(data, train)
+    keep_freed_memory()
     some = np.sort(np.random.default_rng(recipe.training.seed).permutation(train)[:NUM_STARTING_CELLS])
     network = build_network(recipe.model, len(data.positive), data.cells[some], seed=recipe.training.seed)
     if recipe.training.refit_head:
