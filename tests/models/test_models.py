@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch.utils.flop_counter import FlopCounterMode
 
 from leukoscope.errors import ConfigError, TrainingError, UsageError
+from leukoscope.models import hub
 from leukoscope.models.adapters import merge_adapters
 from leukoscope.models.base import architectures
 from leukoscope.models.create import create_model, num_parameters
@@ -346,20 +347,34 @@ class TestStartingWeights:
             return given if pretrained else made(name, **arguments)
 
         monkeypatch.setattr(timm, "create_model", create)
+        monkeypatch.setattr(hub, "cached", lambda name: None)
+        monkeypatch.setattr(hub, "check_reachable", lambda name: None)
         network = build_network(
             ModelChoice(name="resnet10t", weights="imagenet"), 2, random_cells(2, 32), seed=0
         )
         assert torch.equal(network.backbone.layer1[0].conv1.weight, given.layer1[0].conv1.weight)
 
+    def test_that_the_hub_left_on_this_disk_need_no_connection(self, monkeypatch, tmp_path):
+        source = timm.create_model("resnet10t")
+        save_file(source.state_dict(), tmp_path / "model.safetensors")
+        monkeypatch.setattr(hub, "cached", lambda name: tmp_path / "model.safetensors")
+        monkeypatch.setattr(hub, "check_reachable", lambda name: pytest.fail("the hub was asked"))
+        choice = ModelChoice(name="resnet10t", weights="imagenet")
+        network = build_network(choice, 2, random_cells(2, 32), seed=0)
+        assert torch.equal(network.backbone.layer1[0].conv1.weight, source.layer1[0].conv1.weight)
+
     @pytest.mark.parametrize("name", ["resnet18.tv_in1k", "resnet18", "squeezenet1_1", "leukoscope-s"])
     def test_without_a_hub_the_error_says_both_ways_and_nothing_is_random(self, monkeypatch, name):
-        def unreachable(*_, **__):
-            raise OSError("no connection to the hub")
+        class Unreachable:
+            def head(self, *_, **__):
+                raise OSError("no connection")
 
-        monkeypatch.setattr(timm.models._builder, "load_pretrained", unreachable)
+        monkeypatch.setattr(hub, "cached", lambda name: None)
+        monkeypatch.setattr("huggingface_hub.get_session", Unreachable)
         with pytest.raises(TrainingError, match=r"model\.weights: imagenet") as caught:
             build_network(ModelChoice(name=name, weights="imagenet"), 2, random_cells(2, 64), seed=0)
         assert "model.weights=FILE" in caught.value.hint and "none" in caught.value.hint
+        assert name in ("squeezenet1_1", "leukoscope-s") or "no connection" in caught.value.message
 
 
 class TestAdapters:

@@ -124,6 +124,12 @@ class TestRefusals:
         with pytest.raises(UsageError, match="not empty"):
             train("cnn-45px", holdout, tmp_path, settings=QUICK)
 
+    def test_a_run_whose_weights_cannot_be_had_leaves_its_folder_free(self, holdout, tmp_path):
+        out, missing = tmp_path / "run", ["model.weights=nowhere.safetensors"]
+        with pytest.raises(TrainingError, match="nowhere"):
+            train("cnn-45px", holdout, out, settings=[*QUICK, *missing])
+        assert train("cnn-45px", holdout, out, settings=[*QUICK, "training.epochs=1"]).best_epoch == 1
+
     def test_an_unknown_setting_starts_nothing(self, holdout, tmp_path):
         with pytest.raises(ConfigError):
             train("cnn-45px", holdout, tmp_path / "run", settings=["training.epoch=3"])

@@ -13,11 +13,13 @@ from typing import Any, Literal, cast
 import timm
 import torch
 import torchvision
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from leukoscope.core.config import nearest
 from leukoscope.errors import ConfigError, TrainingError, UsageError
+from leukoscope.models import hub
 from leukoscope.models.base import (
     CellNetwork,
     MeanPoolHead,
@@ -145,11 +147,17 @@ class Backbone(CellNetwork):
         return score.with_zero(functional.conv2d(maps, score.linear.weight[:, :, None, None]))
 
     def start_from_hub(self) -> None:
-        """Take the weights that timm keeps on the model hub under this name.
+        """Take the weights that the model hub keeps under this name, from this disk if they are there.
 
         Raises:
             TrainingError: when timm has none, or the hub cannot be reached.
         """
+        here = hub.cached(self.name)
+        if here is not None and here.suffix == ".safetensors":
+            self.start_from(load_file(here), torch.empty(0))
+            return
+        if here is None:
+            hub.check_reachable(self.name)
         try:
             given = self._build(pretrained=True)
         except Exception as error:  # the hub's client raises whatever its layers raise

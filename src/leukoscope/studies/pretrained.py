@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from leukoscope.recipes.schema import ModelChoice, Recipe
+from leukoscope.models.hub import cached
+from leukoscope.recipes.schema import Recipe
 
 HUB = "imagenet"
-HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 NOT_PRESENT = "weights not present"
 
 
@@ -36,7 +36,7 @@ def find_weights(recipe: Recipe, folder: Path | None, *, download: bool) -> Give
     choice = recipe.model
     if choice.weights not in ("none", HUB):
         return Given(choice.weights, Path(choice.weights).name) if Path(choice.weights).is_file() else None
-    if choice.weights == HUB and (download or _in_hub_cache(choice)):
+    if choice.weights == HUB and (download or cached(choice.name) is not None):
         return Given(HUB, f"{choice.name} from the model hub")
     return None
 
@@ -47,12 +47,3 @@ def _file(recipe: Recipe, folder: Path | None) -> Path | None:
     names = (recipe.name, recipe.model.name)
     found = (folder / f"{name}.safetensors" for name in names)
     return next((path.resolve() for path in found if path.is_file()), None)
-
-
-def _in_hub_cache(choice: ModelChoice) -> bool:
-    import timm
-    from huggingface_hub import try_to_load_from_cache
-
-    known = timm.get_pretrained_cfg(choice.name)
-    where = str(known.hf_hub_id or "") if known is not None else ""
-    return bool(where) and any(isinstance(try_to_load_from_cache(where, name), str) for name in HUB_FILES)

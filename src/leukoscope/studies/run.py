@@ -37,6 +37,9 @@ from leukoscope.training.curves import draw_curves
 from leukoscope.training.fit import Fit, Hardware, fit
 
 CONFIG, PREDICTIONS, MODEL = "config.yaml", "predictions.parquet", "model.leuko"
+PROVENANCE = "provenance.json"
+BEFORE_A_RUN = {CONFIG, PROVENANCE, PREVIEW}
+"""What may be in a folder that holds nothing of a run yet, such as one whose weights could not be had."""
 WORDS = {"title", "source", "published", "choices"}
 """What a recipe says in words; it decides nothing, so a run can go on after it was corrected."""
 
@@ -120,7 +123,10 @@ def _claim(out: Path, recipe: Recipe, split: Manifest, fold: object, resume: boo
         },
     }
     path = out / CONFIG
-    if path.is_file():
+    found = {entry.name for entry in out.iterdir()} if out.exists() else set()
+    if found - BEFORE_A_RUN:
+        if not path.is_file():
+            raise UsageError(f"{out} is not empty and holds no run", hint="name another --out")
         if not resume:
             raise UsageError(
                 f"{out} holds a run already", hint="add --resume to go on with it, or name another --out"
@@ -130,10 +136,8 @@ def _claim(out: Path, recipe: Recipe, split: Manifest, fold: object, resume: boo
                 f"{out} holds a run of another recipe, setting or split",
                 hint="name another --out, or repeat its settings",
             )
-    elif out.exists() and any(entry.name != PREVIEW for entry in out.iterdir()):
-        raise UsageError(f"{out} is not empty and holds no run", hint="name another --out")
     write_text(path, write_yaml(config))
-    write_json(out / "provenance.json", provenance(data=dict(split.metadata) | {"root": str(split.root)}))
+    write_json(out / PROVENANCE, provenance(data=dict(split.metadata) | {"root": str(split.root)}))
 
 
 def train_split(recipe: Recipe, split: Manifest, out: Path, *, resume: bool, hardware: Hardware) -> Run:
