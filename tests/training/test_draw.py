@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from leukoscope.recipes.schema import TrainingChoice
 from leukoscope.training.draw import cell_weights, draw_epoch
-from leukoscope.training.module import EpochDraw
+from leukoscope.training.data import EpochDraw
 
 cohorts = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 4)), min_size=1, max_size=60)
 
