@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leukoscope.recipes.schema import TrainingChoice
-from leukoscope.training.draw import cell_weights, draw_epoch
 from leukoscope.training.data import EpochDraw
+from leukoscope.training.draw import cell_weights, draw_epoch
 
 cohorts = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 4)), min_size=1, max_size=60)
 
