@@ -32,6 +32,7 @@ COMMANDS = (
     ["demo"],
     ["doctor"],
     ["recipes"],
+    ["study"],
     ["train"],
     ["export"],
     ["predict"],

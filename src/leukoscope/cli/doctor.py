@@ -29,7 +29,7 @@ BASE = (
 EXTRAS = {
     "train": ("torch", "torchvision", "timm", "lightning", "onnx", "safetensors"),
     "adapters": ("peft",),
-    "mlflow": ("mlflow-skinny",),
+    "mlflow": ("mlflow-skinny", "sqlalchemy", "alembic"),
     "fetch": ("kagglehub",),
 }
 """Packages of the base installation and of each extra, as in ``pyproject.toml``."""
