@@ -515,7 +515,10 @@ def test_ctrl_c_reaches_the_run_once_and_it_goes_on_later(cohort, tmp_path):
     settings = ("preprocess.size=32", "training.epochs=400", "training.batch_size=8", "training.patience=0")
     job = make_job(cohort, tmp_path, settings=settings)
     code = (
-        "import sys; from leukoscope.studies.crew import Worker; from leukoscope.studies.outcome import Job\n"
+        "import signal, sys\n"
+        "from leukoscope.studies.crew import Worker; from leukoscope.studies.outcome import Job\n"
+        # whoever runs these tests in the background may have had the signal ignored
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "try:\n"
         "    with Worker() as worker: worker.do(Job.model_validate_json(sys.argv[1]))\n"
         "except KeyboardInterrupt: sys.exit(130)"
