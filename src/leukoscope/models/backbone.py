@@ -26,7 +26,6 @@ from leukoscope.models.base import (
     Outputs,
     Score,
     architectures,
-    normalised,
     scaling,
 )
 from leukoscope.models.heads import DeepHead
@@ -120,7 +119,7 @@ class Backbone(CellNetwork):
         if self.margin:
             half = self.margin // 2
             pixels = functional.pad(pixels, (half, self.margin - half) * 2)
-        return normalised(pixels, *self.scaling)
+        return super().scale(pixels)
 
     def encode(self, pixels: Tensor) -> Tensor:
         """(N, D): pooled features."""
@@ -222,10 +221,6 @@ class SqueezeNet(CellNetwork):
     def trunk(self) -> nn.Module:
         """Stem and fire modules."""
         return cast(nn.Module, self.features)
-
-    def scale(self, pixels: Tensor) -> Tensor:
-        """See ``normalise``."""
-        return normalised(pixels, *self.scaling)
 
     def encode(self, pixels: Tensor) -> Tensor:
         """(N, 512, h, w): the last module's maps."""

@@ -38,13 +38,14 @@ class Outputs(NamedTuple):
 class CellNetwork(nn.Module):
     """Base of all networks.
 
-    A subclass sets ``num_classes`` and writes :attr:`trunk`, :meth:`scale`, :meth:`encode` and
+    A subclass sets ``num_classes`` and ``scaling`` and writes :attr:`trunk`, :meth:`encode` and
     :meth:`decide`. Training calls :meth:`read` with the pixels that augmentation gives, and, where the whole
     trunk is frozen and nothing is varied, :meth:`decide` with what :meth:`encode` gave once; everything else
     calls the network with uint8 cells.
     """
 
     num_classes: int
+    scaling: Scaling
 
     @property
     def trunk(self) -> nn.Module:
@@ -52,8 +53,8 @@ class CellNetwork(nn.Module):
         raise NotImplementedError
 
     def scale(self, pixels: Tensor) -> Tensor:
-        """Pixels (N, 3, S, S) float32 in 0..255, RGB, to what the first layer expects."""
-        raise NotImplementedError
+        """Pixels (N, 3, S, S) float32 in 0..255, RGB, to what the first layer expects, by ``scaling``."""
+        return normalised(pixels, *self.scaling)
 
     def encode(self, pixels: Tensor) -> Tensor:
         """What the trunk gives the head, (N, ...) float32, for pixels (N, 3, S, S) float32 in 0..255, RGB."""

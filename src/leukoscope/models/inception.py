@@ -14,7 +14,6 @@ from leukoscope.models.base import (
     MeanPoolHead,
     Outputs,
     architectures,
-    normalised,
     scaling,
     start,
 )
@@ -139,10 +138,6 @@ class GoogLeNet(CellNetwork):
     def trunk(self) -> nn.Module:
         """The stem and the modules."""
         return nn.ModuleList([self.stem, self.blocks])
-
-    def scale(self, pixels: Tensor) -> Tensor:
-        """Divides by 255 unless told otherwise."""
-        return normalised(pixels, *self.scaling)
 
     def encode(self, pixels: Tensor) -> Tensor:
         """(N, 1024, h, w): the maps of module 5b."""

@@ -15,7 +15,6 @@ from leukoscope.models.base import (
     Outputs,
     Score,
     architectures,
-    normalised,
     scaling,
     start,
 )
@@ -87,10 +86,6 @@ class PlainCNN(CellNetwork):
     def trunk(self) -> nn.Module:
         """The convolutions."""
         return self.features
-
-    def scale(self, pixels: Tensor) -> Tensor:
-        """Divides by 255, as the documents do, unless told otherwise."""
-        return normalised(pixels, *self.scaling)
 
     def encode(self, pixels: Tensor) -> Tensor:
         """(N, F * s * s): the last stage's maps, flattened."""

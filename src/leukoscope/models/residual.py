@@ -14,7 +14,6 @@ from leukoscope.models.base import (
     MeanPoolHead,
     Outputs,
     architectures,
-    normalised,
     scaling,
 )
 from leukoscope.recipes.schema import Normalisation
@@ -90,10 +89,6 @@ class ResidualNetwork(CellNetwork):
     def trunk(self) -> nn.Module:
         """The stem and the blocks."""
         return self.features
-
-    def scale(self, pixels: Tensor) -> Tensor:
-        """Divides by 255 unless told otherwise."""
-        return normalised(pixels, *self.scaling)
 
     def encode(self, pixels: Tensor) -> Tensor:
         """(N, D, h, w): the maps of the last block."""
