@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -13,6 +16,17 @@ NUM_TRAINING_CELLS = 10_661
 NUM_PEOPLE = 72
 DRAWN_PEOPLE, DRAWN_CELLS = 12, 20
 FOLD = "C-NMC_Leukemia/training_data/fold_0"
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder for the files of a measurement, below ``LEUKOSCOPE_BENCHMARKS`` if that is set; removed after
+    it."""
+    parent = os.environ.get("LEUKOSCOPE_BENCHMARKS")
+    if parent:
+        Path(parent).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=parent) as name:
+        yield Path(name)
 
 
 def cohort(folder: Path, num: int, *, drawn: Path | None = None) -> Path:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from training.cohort import cohort
+from training.cohort import cohort, scratch
 
 LIMIT_GB = 1.5
 
@@ -25,8 +24,7 @@ def measure(name: str, *, cells: int, epochs: int, drawn: Path | None = None) ->
         epochs: of training.
         drawn: see :func:`training.cohort.cohort`.
     """
-    with tempfile.TemporaryDirectory(dir=os.environ.get("LEUKOSCOPE_BENCHMARKS")) as scratch:
-        folder = Path(scratch)
+    with scratch() as folder:
         source = cohort(folder / "cohort", cells, drawn=drawn)
         command = [sys.executable, "-m", "leukoscope", "train", "--recipe", name, "--device", "cpu"]
         command += ["--data", str(source), "--out", str(folder / "run")]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,7 +16,7 @@ from leukoscope.models.create import create_model, num_parameters
 from leukoscope.recipes import Recipe, load_recipe
 from leukoscope.training.cache import cached_cells
 from leukoscope.training.fit import TrainingCells
-from training.cohort import FOLD, cohort
+from training.cohort import FOLD, cohort, scratch
 from training.record import BENCHMARKS, spread
 from training.steps import fit_with_pauses, phase_recipe, stand_in_weights
 
@@ -106,8 +105,7 @@ def measure(name: str, *, cells: int, epochs: int, drawn: Path | None = None) ->
     """
     published = load_recipe(name)
     numbers = [phase.epochs for phase in published.training.phases]
-    with tempfile.TemporaryDirectory(dir=os.environ.get("LEUKOSCOPE_BENCHMARKS")) as scratch:
-        folder = Path(scratch)
+    with scratch() as folder:
         source = cohort(folder / "cohort", cells, drawn=drawn)
         data, once = ours_once(source, published, folder / "cache")
         with stand_in_weights(name) as weights:
