@@ -37,11 +37,11 @@ from leukoscope.models.base import CellNetwork
 from leukoscope.models.export import to_onnx
 from leukoscope.recipes.schema import Recipe
 from leukoscope.studies.prepare import Prepared
+from leukoscope.training.cache import in_batches
 from leukoscope.training.draw import Index
 
 AGREEMENT = 1e-4
 SENSITIVITY = 0.95
-BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,7 @@ def read_cells(bundle_path: Path, prepared: Prepared, positions: Index, *, views
     backend = make_backend(bundle, "onnxruntime")
     logits, embeddings = [], []
     with progress("reading cells", len(positions)) as bar:
-        for start in range(0, len(positions), BATCH):
-            part = positions[start : start + BATCH]
+        for part in in_batches(positions, prepared.data.cells):
             cells = np.ascontiguousarray(prepared.data.cells[part])
             outputs = run_views(backend, cells, views or bundle.info.views)
             logits.append(outputs.logits)
@@ -132,8 +131,7 @@ def check_agreement(
     backend = make_backend(open_bundle(bundle_path), "onnxruntime")
     worst = 0.0
     with progress("comparing graph and network", len(positions)) as bar:
-        for start in range(0, len(positions), BATCH):
-            part = positions[start : start + BATCH]
+        for part in in_batches(positions, prepared.data.cells):
             cells = np.ascontiguousarray(prepared.data.cells[part])
             with torch.inference_mode():
                 ours = network(torch.from_numpy(cells)).logits.numpy()

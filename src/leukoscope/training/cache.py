@@ -25,6 +25,9 @@ from leukoscope.core.progress import track
 from leukoscope.errors import TrainingError
 
 Cells = NDArray[np.uint8]
+BATCH_PIXELS = 1 << 19
+"""Of the cells that a network reads at once where nothing is learnt: 32 of 128 pixels."""
+MOST_CELLS = 256
 
 
 def cache_folder() -> Path:
@@ -34,6 +37,12 @@ def cache_folder() -> Path:
         return Path(chosen)
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "leukoscope"
+
+
+def in_batches(positions: NDArray[np.int64], cells: Cells) -> list[NDArray[np.int64]]:
+    """Positions in order, in parts that a network can read at once without taking much memory."""
+    each = max(8, min(MOST_CELLS, BATCH_PIXELS // cells[0, ..., 0].size))
+    return np.array_split(positions, -(-len(positions) // each)) if len(positions) else []
 
 
 def cached_cells(manifest: Manifest, preprocess: Preprocess, *, folder: Path | None = None) -> Cells:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,12 +14,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from leukoscope.models.base import CellNetwork
 from leukoscope.recipes.schema import TrainingChoice
-from leukoscope.training.cache import Cells
+from leukoscope.training.cache import Cells, in_batches
 from leukoscope.training.draw import Index, cell_weights, draw_epoch
 
 Batch = tuple[Tensor, Tensor]
-VALIDATION_PIXELS = 1 << 22
-"""Of the cells of one batch without gradients."""
 
 
 class CellBatches(Dataset[Batch]):
@@ -115,16 +112,11 @@ class CellData(lightning.LightningDataModule):
         network.eval()
         parts = []
         with torch.no_grad():
-            for part in self._in_order(positions):
+            for part in in_batches(positions, self.source.cells):
                 cells = self.source[part][0].to(device)
                 parts.append(network.encode(cells.permute(0, 3, 1, 2).float()).cpu())
         network.train(training)
         return FeatureBatches(torch.cat(parts), positions, self.source.labels)
-
-    def _in_order(self, positions: Index) -> list[Index]:
-        side = self.source.cells.shape[1]
-        batch = max(8, min(256, VALIDATION_PIXELS // (side * side)))
-        return np.array_split(positions, math.ceil(len(positions) / batch))
 
     def _shown(self) -> Dataset[Batch]:
         """Features while the module's phase lets its trunk be remembered, cells otherwise."""
@@ -146,4 +138,6 @@ class CellData(lightning.LightningDataModule):
         """All validation cells in order, in every process."""
         if not len(self.validation):
             return []
-        return DataLoader(self._shown(), sampler=self._in_order(self.validation), batch_size=None)
+        return DataLoader(
+            self._shown(), sampler=in_batches(self.validation, self.source.cells), batch_size=None
+        )

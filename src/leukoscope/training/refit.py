@@ -14,10 +14,9 @@ from torch import Tensor
 from leukoscope.core.progress import progress
 from leukoscope.errors import ConfigError
 from leukoscope.models.base import CellNetwork, MeanPoolHead
-from leukoscope.training.cache import Cells
+from leukoscope.training.cache import Cells, in_batches
 from leukoscope.training.draw import Index
 
-BATCH = 64
 MAX_ITERATIONS = 5_000
 TOLERANCE = 1e-6
 """Largest slope at the solution; at scikit-learn's 1e-4 logits are off by half a per cent."""
@@ -123,9 +122,8 @@ def _features(network: CellNetwork, head: MeanPoolHead, cells: Cells, positions:
     network.eval()
     try:
         with torch.inference_mode(), progress("fitting the last layer", len(positions)) as bar:
-            for start in range(0, len(positions), BATCH):
-                part = cells[positions[start : start + BATCH]]
-                network(torch.from_numpy(np.ascontiguousarray(part)))
+            for part in in_batches(positions, cells):
+                network(torch.from_numpy(np.ascontiguousarray(cells[part])))
                 bar.advance(len(part))
     finally:
         hook.remove()
