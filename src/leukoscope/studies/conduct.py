@@ -8,16 +8,12 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from leukoscope.cohort.manifest import Manifest
-from leukoscope.core.config import read_yaml, write_yaml
-from leukoscope.core.files import write_json, write_text
 from leukoscope.core.progress import say
-from leukoscope.core.provenance import provenance
-from leukoscope.errors import LeukoscopeError, TrainingError, TrainingInterruptedError
+from leukoscope.errors import LeukoscopeError, TrainingInterruptedError
 from leukoscope.inference.predictor import Predictor
 from leukoscope.recipes.schema import Recipe, load_recipe
 from leukoscope.studies.energy import Meter, peak_memory
@@ -33,7 +29,7 @@ from leukoscope.studies.hold import (
 )
 from leukoscope.studies.outcome import Cost, Job, Need, Outcome, fingerprint
 from leukoscope.studies.pretrained import HUB, NOT_PRESENT, find_weights
-from leukoscope.studies.run import CONFIG, MODEL, WORDS, train_split
+from leukoscope.studies.run import MODEL, claim, train_split
 from leukoscope.training.fit import Hardware
 
 NUM_TIMED = 32
@@ -76,7 +72,7 @@ def _conduct(job: Job) -> Outcome:
     device = actual_device(job.device)
     if reason := _cannot(job, recipe, split, need, device):
         return Outcome(status="skipped", reason=reason, need=need)
-    resumed = _claim(job.folder, recipe, split)
+    resumed = claim(job.folder, recipe, split, resume=True)
     with Meter() as meter:
         trained = _train(recipe, split, job.folder, device)
     if trained.interrupted:
@@ -130,29 +126,6 @@ def _num_trained(recipe: Recipe, split: Manifest) -> int:
     folds = int(split.metadata.get("folds", 1))
     here = int((split.frame["split"] == "train").sum())
     return (recipe.training.cells_per_epoch or here) * recipe.training.all_epochs * folds
-
-
-def _claim(folder: Path, recipe: Recipe, split: Manifest) -> bool:
-    """Make the folder this run's; whether it holds a part of it already.
-
-    Raises:
-        TrainingError: when it holds a run of another recipe or split.
-    """
-    facts = {key: split.metadata.get(key, "") for key in ("protocol", "unit", "seed")}
-    config: dict[str, Any] = {
-        "recipe": recipe.model_dump(mode="json", exclude=WORDS),
-        "data": {"fingerprint": split.fingerprint(), **facts},
-    }
-    path = folder / CONFIG
-    if path.is_file():
-        if read_yaml(path) != config:
-            raise TrainingError(
-                f"{folder} holds a run of another recipe or split", hint="remove it, or name another --out"
-            )
-        return True
-    write_text(path, write_yaml(config))
-    write_json(folder / "provenance.json", provenance(data=dict(split.metadata) | {"root": str(split.root)}))
-    return False
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def train(
             f"{data} is split into {split.metadata['folds']} folds",
             hint="say which to train: --fold 0, or --fold all",
         )
-    _claim(out, chosen, split, fold, resume)
+    claim(out, chosen, split, fold=fold, resume=resume)
     if fold == "all":
         from leukoscope.studies.folds import train_folds
 
@@ -110,8 +110,18 @@ def train(
     return train_split(chosen, roles, out, resume=resume, hardware=hardware)
 
 
-def _claim(out: Path, recipe: Recipe, split: Manifest, fold: object, resume: bool) -> None:
-    """Make ``out`` this run's folder, or make sure that it is."""
+def claim(out: Path, recipe: Recipe, split: Manifest, *, fold: object = None, resume: bool) -> bool:
+    """Make ``out`` this run's folder, or make sure that it is; whether it was already.
+
+    Args:
+        out: the folder.
+        recipe, split, fold: what the run is of.
+        resume: whether the run may go on with what is there.
+
+    Raises:
+        UsageError: when it holds something else, or this run and ``resume`` is not given.
+        TrainingError: when it holds a run of another recipe, setting or split.
+    """
     config = {
         "recipe": recipe.model_dump(mode="json", exclude=WORDS),
         "data": {
@@ -124,7 +134,8 @@ def _claim(out: Path, recipe: Recipe, split: Manifest, fold: object, resume: boo
     }
     path = out / CONFIG
     found = {entry.name for entry in out.iterdir()} if out.exists() else set()
-    if found - BEFORE_A_RUN:
+    claimed = bool(found - BEFORE_A_RUN)
+    if claimed:
         if not path.is_file():
             raise UsageError(f"{out} is not empty and holds no run", hint="name another --out")
         if not resume:
@@ -138,6 +149,7 @@ def _claim(out: Path, recipe: Recipe, split: Manifest, fold: object, resume: boo
             )
     write_text(path, write_yaml(config))
     write_json(out / PROVENANCE, provenance(data=dict(split.metadata) | {"root": str(split.root)}))
+    return claimed
 
 
 def train_split(recipe: Recipe, split: Manifest, out: Path, *, resume: bool, hardware: Hardware) -> Run:
