@@ -8,7 +8,7 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from leukoscope.evaluation import bootstrap, metrics
-from leukoscope.evaluation.bootstrap import Subjects, expanded_level, interval, replicates
+from leukoscope.evaluation.bootstrap import Subjects, expanded_level, interval, p_value, replicates
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -123,3 +123,20 @@ def test_intervals_are_those_of_subjects_and_not_of_cells(make_table):
     few = replicates(table.y, table.p, one, times, threshold=0.5)["auroc"]
     many = replicates(np.repeat(table.y, 10), np.repeat(table.p, 10), ten, times, threshold=0.5)["auroc"]
     np.testing.assert_allclose(few, many, atol=1e-12)
+
+
+@pytest.mark.parametrize("num_subjects", [6, 15, 40])
+@pytest.mark.parametrize("shift", [0.0, 0.8, 1.9, 2.2, 3.0])
+def test_p_is_below_a_level_where_the_interval_of_that_level_holds_no_zero(num_subjects, shift):
+    draws = np.random.default_rng(0).normal(shift, 1, 20_000)
+    p = p_value(draws, num_subjects)
+    for level in (1.1 * p + 0.002, 0.9 * p - 0.002):
+        if 0.002 < level < 1:
+            found = interval(draws, num_subjects, confidence=1 - level)
+            assert (found.low > 0 or found.high < 0) == (level > p)
+
+
+def test_p_of_no_difference_is_one_and_of_too_few_subjects_none():
+    assert p_value(np.zeros(100), 9) == 1
+    assert p_value(np.linspace(-1, 1, 100), 4) is None
+    assert p_value(np.full(999, 0.1), 40) > 0

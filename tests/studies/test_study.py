@@ -21,7 +21,7 @@ from sklearn.metrics import accuracy_score, f1_score, log_loss, recall_score, ro
 
 from leukoscope.cohort.open import open_cohort
 from leukoscope.errors import MissingExtraError, UsageError
-from leukoscope.evaluation.paired import compare_tables
+from leukoscope.evaluation.compare import compare
 from leukoscope.evaluation.table import PredictionTable
 from leukoscope.recipes import load_recipe
 from leukoscope.studies import conduct as conduct_module
@@ -273,16 +273,9 @@ class TestRows:
     def test_the_leak_on_the_same_cells_is_paired(self, tmp_path):
         image, subject = finished(tmp_path, "image", seed=1, better=3.0), finished(tmp_path, "subject")
         (row,) = read_rows(LISTED, [image, subject], tmp_path)
-        tables = [
-            PredictionTable(
-                (found := PredictionTable.read(run.job.folder / "predictions.parquet")).frame.filter(
-                    pl.col("split") == "test"
-                ),
-                found.metadata,
-            )
-            for run in (image, subject)
-        ]
-        expected = compare_tables(*tables)["auroc"]
+        files = {run.job.reading: run.job.folder / "predictions.parquet" for run in (image, subject)}
+        tables = {name: PredictionTable.read(path) for name, path in files.items()}
+        expected = compare(tables).pairs[0].differences["auroc"]
         leak = row.leak["none"]["auroc"]
         assert leak.difference == pytest.approx(expected.difference)
         assert (leak.ci_low, leak.ci_high) == pytest.approx((expected.ci_low, expected.ci_high))

@@ -16,7 +16,19 @@ from typing import Annotated, NoReturn
 import typer
 
 from leukoscope import __version__
-from leukoscope.cli import bundle, data, demo, doctor, evaluate, export, predict, recipes, study, train
+from leukoscope.cli import (
+    bundle,
+    compare,
+    data,
+    demo,
+    doctor,
+    evaluate,
+    export,
+    predict,
+    recipes,
+    study,
+    train,
+)
 from leukoscope.cli.failures import report_failure
 
 DEBUG = "--debug"
@@ -39,6 +51,7 @@ app.command()(export.export)
 app.add_typer(bundle.app)
 app.command()(predict.predict)
 app.command()(evaluate.evaluate)
+app.command()(compare.compare)
 
 
 def _version(asked: bool) -> None:

@@ -192,3 +192,20 @@ def interval(draws: Floats, num_subjects: int, *, confidence: float = CONFIDENCE
     level = expanded_level(confidence, num_subjects)
     low, high = np.quantile(defined, [level, 1 - level])
     return Interval(float(low), float(high))
+
+
+def p_value(draws: Floats, num_subjects: int) -> float | None:
+    """How readily ``draws`` (B,) of a difference are on the other side of zero, two-sided, 0..1.
+
+    It is one less the confidence at which :func:`interval` just reaches zero. ``None`` where there is no
+    interval to give. With B draws nothing below that of one draw in B + 1 is told.
+    """
+    if interval(draws, num_subjects).reason is not None:
+        return None
+    from scipy.special import ndtri, stdtr
+
+    defined = draws[np.isfinite(draws)]
+    fewer = min(np.count_nonzero(defined <= 0), np.count_nonzero(defined >= 0))
+    tail = min(0.5, (fewer + 1) / (len(defined) + 1))
+    quantile = ndtri(tail) / np.sqrt(num_subjects / (num_subjects - 1))
+    return float(2 * stdtr(num_subjects - 1, quantile))

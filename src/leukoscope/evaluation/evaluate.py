@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from leukoscope.cohort.manifest import Manifest
 from leukoscope.core.provenance import RESEARCH_USE_ONLY, provenance
-from leukoscope.errors import TableError, UsageError
+from leukoscope.errors import UsageError
 from leukoscope.evaluation import curves
 from leukoscope.evaluation.bootstrap import NUM_DRAWS
-from leukoscope.evaluation.leak import FITTING, NOT_CHECKED, Leak, check_leak
+from leukoscope.evaluation.judged_rows import (
+    check_unique,
+    fitting_roles,
+    knowing_classes,
+    marks,
+    rows_to_judge,
+    subject_ids,
+)
+from leukoscope.evaluation.leak import NOT_CHECKED, Leak, check_leak
 from leukoscope.evaluation.model_facts import BundleFacts, plain, read_operating_points
 from leukoscope.evaluation.paired import differences
 from leukoscope.evaluation.per_class import class_rows
@@ -23,7 +29,7 @@ from leukoscope.evaluation.readings import Cells, Judgement
 from leukoscope.evaluation.results import Baselines, ConfusionMatrix, Model, Report, Unreadable
 from leukoscope.evaluation.size_baseline import SizeBaseline, size_baseline
 from leukoscope.evaluation.subject_table import subject_means, subject_rows
-from leukoscope.evaluation.table import STAMPS, PredictionTable
+from leukoscope.evaluation.table import PredictionTable
 from leukoscope.evaluation.worst_cells import worst_cells
 
 MOST_UNREADABLE = 100
@@ -65,10 +71,10 @@ def evaluate(
     _check_arguments(threshold, draws)
     table = table if isinstance(table, PredictionTable) else PredictionTable.read(table)
     info = plain(bundle_info)
-    table = _knowing_classes(table, info, data)
-    judged, num_other_roles = _test_rows(table)
-    _check_unique(judged.judged["cell_id"])
-    cells = Cells(judged.y, _subject_ids(judged), draws, seed)
+    table = knowing_classes(table, info, data)
+    judged, num_other_roles = rows_to_judge(table)
+    check_unique(judged)
+    cells = Cells(judged.y, subject_ids(judged), draws, seed)
     model = Judgement(cells, judged.p, threshold)
     size = size_baseline(judged, data)
     beside, ruler = _same_cells(model, size)
@@ -121,44 +127,6 @@ def _check_arguments(threshold: float, draws: int) -> None:
         raise UsageError(f"expected 0 draws or more. Received: {draws}")
 
 
-def _knowing_classes(
-    table: PredictionTable, info: Mapping[str, Any], data: Manifest | None
-) -> PredictionTable:
-    """The table with the classes of the bundle or the manifest, where it names none (CSV cannot)."""
-    source = info if info.get("positive_classes") else data
-    if source is None or "positive_classes" in table.metadata:
-        return table
-    classes, positive = (
-        (source.classes, source.positive_classes)
-        if isinstance(source, Manifest)
-        else (source["classes"], source["positive_classes"])
-    )
-    known = {"classes": json.dumps(list(classes)), "positive_classes": json.dumps(list(positive))}
-    return PredictionTable(table.frame, known | table.metadata)
-
-
-def _test_rows(table: PredictionTable) -> tuple[PredictionTable, int]:
-    """The rows to judge, and how many others there are. Pooled out-of-fold rows are all test rows."""
-    out_of_fold = table.metadata.get("protocol") == "grouped-kfold"
-    if "split" not in table.frame.columns or out_of_fold or not (table.frame["split"] == "test").any():
-        return table, 0
-    kept = table.frame.filter(pl.col("split") == "test")
-    return PredictionTable(kept, table.metadata), table.frame.height - kept.height
-
-
-def _check_unique(cell_ids: pl.Series) -> None:
-    twice = cell_ids.filter(cell_ids.is_duplicated())
-    if len(twice):
-        raise TableError(
-            f"cell '{twice[0]}' is judged twice ({twice.n_unique():,} cells are)",
-            hint="keep one row a cell; a cell that counts twice bends every metric",
-        )
-
-
-def _subject_ids(table: PredictionTable) -> np.ndarray | None:
-    return None if (table.subjects == "").any() or not len(table.subjects) else table.subjects
-
-
 def _same_cells(model: Judgement, size: SizeBaseline) -> tuple[Judgement | None, Judgement | None]:
     """The model and the ruler on the cells of known size; ``None`` where there is no ruler."""
     known = size.known()
@@ -200,7 +168,7 @@ def _origins(
 
 
 def _stamps(origins: list[Mapping[str, Any]], cells: Cells, leak: Leak | str) -> list[str]:
-    said = [name.upper() for name in STAMPS if any(one.get(name) in (True, "true") for one in origins)]
+    said = marks(origins)
     if isinstance(leak, Leak) and leak.found:
         said.append("LEAK FOUND")
     return said + (["SUBJECTS UNKNOWN"] if len(cells.y) and cells.subject_ids is None else [])
@@ -210,7 +178,7 @@ def _notes(table: PredictionTable, cells: Cells, num_other_roles: int, made_by: 
     missing = int((table.subjects == "").sum())
     known = cells.subject_ids is not None
     mixed = cells.subjects.names[cells.subjects.mixed].tolist() if known else []
-    fitted = _fitting_roles(table)
+    fitted = fitting_roles(table)
     notes = [
         (num_other_roles, f"{num_other_roles:,} rows of other roles than test are not judged."),
         (fitted, f"No row is of the test set; judged are {', '.join(fitted)} rows, which fitted the model."),
@@ -223,13 +191,6 @@ def _notes(table: PredictionTable, cells: Cells, num_other_roles: int, made_by: 
         ),
     ]
     return [text for holds, text in notes if holds]
-
-
-def _fitting_roles(table: PredictionTable) -> list[str]:
-    if "split" not in table.frame.columns or table.metadata.get("protocol") == "grouped-kfold":
-        return []
-    roles = set(table.frame["split"].drop_nulls())
-    return [] if "test" in roles else sorted(roles & set(FITTING))
 
 
 def _decisions(table: PredictionTable) -> dict[str, int]:

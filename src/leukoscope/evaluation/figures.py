@@ -54,31 +54,45 @@ def draw_figures(report: Report) -> dict[str, str]:
         drawings |= {"reliability": _reliability, "probabilities": _probabilities}
     if report.subjects:
         drawings["subjects"] = _subjects
-    return {name: _svg(name, drawing, report) for name, drawing in drawings.items()}
+    return {
+        name: draw(name, _of(report, drawing), width=WIDE * SIDE if name == "subjects" else SIDE)
+        for name, drawing in drawings.items()
+    }
 
 
-def _svg(name: str, drawing: Callable[[Axes, Report], None], report: Report) -> str:
+def _of(report: Report, drawing: Callable[[Axes, Report], None]) -> Callable[[Axes], None]:
+    return lambda axes: drawing(axes, report)
+
+
+def draw(name: str, drawing: Callable[[Axes], None], *, width: float = SIDE) -> str:
+    """One figure as SVG text.
+
+    Args:
+        name: from which the ids in the SVG are made, so that several can stand on one page.
+        drawing: what is drawn on the axes.
+        width: inches.
+    """
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     with mpl.rc_context(STYLE | {"svg.hashsalt": name}):
-        width = WIDE * SIDE if name == "subjects" else SIDE
         figure = Figure(figsize=(width, SIDE))
         # Fixed margins: a layout engine draws every figure twice to find the same ones.
         left, right = LEFT / width, RIGHT / width
-        drawing(figure.add_axes((left, LOW / SIDE, 1 - left - right, 1 - (LOW + HIGH) / SIDE)), report)
+        drawing(figure.add_axes((left, LOW / SIDE, 1 - left - right, 1 - (LOW + HIGH) / SIDE)))
         text = io.StringIO()
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return text.getvalue()
 
 
-def _unit_square(axes: Axes, x: str, y: str) -> None:
+def unit_square(axes: Axes, x: str, y: str) -> None:
+    """Axes from 0 to 1, with these labels."""
     ticks = np.linspace(0, 1, 6)
     axes.set(xlabel=x, ylabel=y, xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xticks=ticks, yticks=ticks)
 
 
 def _roc(axes: Axes, report: Report) -> None:
-    _unit_square(axes, "1 − specificity", "sensitivity")
+    unit_square(axes, "1 − specificity", "sensitivity")
     axes.plot([0, 1], [0, 1], color=LINE, linewidth=1)
     for label, color, style, curve in _curves(report.curves.roc, report.curves.roc_size):
         axes.plot(curve.false_positive_rate, curve.sensitivity, style, color=color, label=label)
@@ -90,7 +104,7 @@ def _roc(axes: Axes, report: Report) -> None:
 
 
 def _precision_recall(axes: Axes, report: Report) -> None:
-    _unit_square(axes, "sensitivity (recall)", "positive predictive value (precision)")
+    unit_square(axes, "sensitivity (recall)", "positive predictive value (precision)")
     axes.axhline(report.num_blasts / report.num_cells, color=LINE, linewidth=1)
     curves = report.curves
     for label, color, style, curve in _curves(curves.precision_recall, curves.precision_recall_size):
@@ -104,7 +118,7 @@ def _curves(model: Any, size: Any) -> list[tuple[str, str, str, Any]]:
 
 
 def _reliability(axes: Axes, report: Report) -> None:
-    _unit_square(axes, "mean probability of a bin", "share of blasts in it")
+    unit_square(axes, "mean probability of a bin", "share of blasts in it")
     axes.plot([0, 1], [0, 1], color=LINE, linewidth=1)
     bins = report.curves.reliability
     axes.plot([b.mean_probability for b in bins], [b.blast_share for b in bins], "o-", color=MODEL, ms=5)

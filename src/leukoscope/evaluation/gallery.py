@@ -4,7 +4,6 @@ believed."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -141,25 +140,20 @@ def write_gallery(
     Returns:
         ``path``.
     """
-    from jinja2 import Environment, PackageLoader
-    from markupsafe import Markup
-
-    from leukoscope.evaluation.report import count  # a page is rare, and predicting should start at once
+    from leukoscope.evaluation.report import fill  # a page is rare, and predicting should start at once
 
     check_gallery(Path(path))
-    pages = Environment(loader=PackageLoader("leukoscope.evaluation"), autoescape=True)
-    pages.filters |= {"probability": probability, "count": count}
-    style = resources.files("leukoscope.evaluation").joinpath("templates/report.css").read_text("utf-8")
     root = Path(metadata["root"]) if metadata.get("root") else None
-    page = pages.get_template("gallery.html.j2").render(
+    page = fill(
+        "gallery.html.j2",
+        probability=probability,
+        stamp_texts=STAMP_TEXTS,
         extremes=extremes,
         ends=[
             ("most", "highest", _with_pictures(root, extremes.most)),
             ("least", "lowest", _with_pictures(root, extremes.least)),
         ],
-        style=Markup(style),
         stamps=[name for name in stamps(metadata).split(",") if name],
-        stamp_texts=STAMP_TEXTS,
         bundle_name=bundle_name,
         bundle_id=metadata.get("bundle_id", ""),
         research_use_only=RESEARCH_USE_ONLY,

@@ -9,13 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-import polars as pl
 
 from leukoscope.core.config import Config
-from leukoscope.errors import TableError
-from leukoscope.evaluation.bootstrap import CONFIDENCE, NUM_DRAWS, Interval
-from leukoscope.evaluation.readings import Cells, Judgement, interval_of
-from leukoscope.evaluation.table import PredictionTable
+from leukoscope.evaluation.bootstrap import CONFIDENCE, Interval, p_value
+from leukoscope.evaluation.readings import Judgement, interval_of, num_independent
 
 PAIRED = ("auroc", "weighted_f1")
 
@@ -29,6 +26,8 @@ class Difference(Config):
         ci_low, ci_high: its interval, from draws of subjects shared by both.
         confidence_level, unit: of the interval.
         num_cells, num_subjects: that both were read on.
+        p_value: two-sided, from the same draws: one less the confidence at which the interval just reaches
+            zero; ``None`` where there is no interval.
         reason: why there is no difference or no interval.
     """
 
@@ -41,6 +40,7 @@ class Difference(Config):
     unit: str = "subject"
     num_cells: int
     num_subjects: int | None = None
+    p_value: float | None = None
     reason: str | None = None
 
 
@@ -53,59 +53,18 @@ def differences(first: Judgement, second: Judgement, names: Iterable[str] = PAIR
         one, other = first.values[name], second.values[name]
         defined = bool(np.isfinite(one[0]) and np.isfinite(other[0]))
         reason = first.metrics[name].reason or second.metrics[name].reason
-        found = interval_of(name, one - other, cells) if defined else Interval(None, None, reason)
+        apart = one - other
+        found = interval_of(name, apart, cells) if defined else Interval(None, None, reason)
+        told = found.reason is None
         result[name] = Difference(
             first=first.metrics[name].estimate,
             second=second.metrics[name].estimate,
-            difference=float(one[0] - other[0]) if defined else None,
+            difference=float(apart[0]) if defined else None,
             ci_low=found.low,
             ci_high=found.high,
             num_cells=len(cells.y),
             num_subjects=len(cells.subjects.names) if known else None,
+            p_value=p_value(apart[1:], num_independent(name, cells.subjects)) if told else None,
             reason=found.reason,
         )
     return result
-
-
-def compare_tables(
-    first: PredictionTable,
-    second: PredictionTable,
-    *,
-    threshold: float = 0.5,
-    draws: int = NUM_DRAWS,
-    seed: int = 0,
-) -> dict[str, Difference]:
-    """``first - second`` for AUROC and weighted F1, on the judged cells that both tables have.
-
-    Raises:
-        TableError: when they share no cell, or disagree about whose or what a cell is.
-    """
-    one, other = (_facts(table) for table in (first, second))
-    both = one.join(other, on="cell_id", how="inner", suffix="_other", maintain_order="left")
-    if not both.height:
-        raise TableError(
-            "the two tables share no labelled, readable cell", hint="compare them on one data set"
-        )
-    disagree = both.filter((pl.col("y") != pl.col("y_other")) | pl.col("subject").ne(pl.col("subject_other")))
-    if disagree.height:
-        cell = disagree["cell_id"][0]
-        raise TableError(
-            f"the tables disagree on label or subject of {disagree.height:,} cells, the first is '{cell}'",
-            hint="predict both from one manifest",
-        )
-    subjects = both["subject"].to_numpy().astype(np.str_)
-    ids = None if (subjects == "").any() else subjects
-    cells = Cells(both["y"].to_numpy(), ids, draws, seed)
-    return differences(
-        Judgement(cells, both["p"].to_numpy(), threshold),
-        Judgement(cells, both["p_other"].to_numpy(), threshold),
-    )
-
-
-def _facts(table: PredictionTable) -> pl.DataFrame:
-    facts = {"cell_id": table.judged["cell_id"], "subject": table.subjects, "y": table.y, "p": table.p}
-    frame = pl.DataFrame(facts, schema_overrides={"subject": pl.Utf8})
-    if frame["cell_id"].is_duplicated().any():
-        twice = frame.filter(frame["cell_id"].is_duplicated())["cell_id"][0]
-        raise TableError(f"cell '{twice}' is in a table twice", hint="keep one row a cell")
-    return frame

@@ -167,7 +167,7 @@ def interval_of(name: str, values: Floats, cells: Cells) -> Interval:
         return Interval(None, None, "no interval: the subjects of the cells are not known")
     if len(values) == 1:
         return Interval(None, None, "no interval: no draws were asked for")
-    return interval(values[1:], _num_independent(name, cells.subjects))
+    return interval(values[1:], num_independent(name, cells.subjects))
 
 
 def _base(name: str, y: Bools, called: Bools) -> Bools:
@@ -175,7 +175,7 @@ def _base(name: str, y: Bools, called: Bools) -> Bools:
     return bases.get(name, np.ones(len(y), dtype=bool))
 
 
-def _num_independent(name: str, subjects: Subjects) -> int:
+def num_independent(name: str, subjects: Subjects) -> int:
     """Subjects of the smallest class that the metric looks at."""
     blast, normal = subjects.num_with(blasts=True), subjects.num_with(blasts=False)
     if name == "sensitivity":

@@ -88,24 +88,14 @@ def write_report(report: Report, out: Path | str) -> Path:
 
 def render(report: Report, figures: dict[str, str]) -> str:
     """The page as HTML text; ``figures`` as :func:`draw_figures` gives them."""
-    from jinja2 import Environment, PackageLoader
     from markupsafe import Markup
 
-    pages = Environment(loader=PackageLoader("leukoscope.evaluation"), autoescape=True)
-    pages.filters |= {
-        "number": number,
-        "signed": signed,
-        "count": count,
-        "sentence": sentence,
-        "on_axis": on_axis,
-    }
-    style = resources.files("leukoscope.evaluation").joinpath("templates/report.css").read_text("utf-8")
     pictures = read_pictures(report.root, report.worst_cells)
     labelled = groupby(report.subjects, key=lambda row: row.label)
-    return pages.get_template("report.html.j2").render(
+    return fill(
+        "report.html.j2",
         report=report,
         title=f"Evaluation of {report.model.name or 'predictions'}",
-        style=Markup(style),
         negative_classes=[name for name in report.class_names if name not in report.positive_classes],
         figures={name: Markup(inline(svg)) for name, svg in figures.items()},
         captions=CAPTIONS,
@@ -118,6 +108,18 @@ def render(report: Report, figures: dict[str, str]) -> str:
         worst_by_kind=_worst_by_kind(report, pictures),
         pictures_text=_pictures_text(pictures),
     )
+
+
+def fill(template: str, **facts: Any) -> str:
+    """A page of this room from its template, with the style that all have."""
+    from jinja2 import Environment, PackageLoader
+    from markupsafe import Markup
+
+    pages = Environment(loader=PackageLoader("leukoscope.evaluation"), autoescape=True)
+    for told in (number, signed, count, sentence, on_axis, p_text):
+        pages.filters[told.__name__] = told
+    style = resources.files("leukoscope.evaluation").joinpath("templates/report.css").read_text("utf-8")
+    return pages.get_template(template).render(style=Markup(style), **facts)
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -145,6 +147,17 @@ def count(value: int | None) -> str:
     ('10,661', '–')
     """
     return "–" if value is None else f"{value:,}"
+
+
+def p_text(value: float | None) -> str:
+    """A p value for people.
+
+    >>> p_text(0.0321), p_text(0.00002), p_text(None)
+    ('0.032', '< 0.001', '–')
+    """
+    if value is None:
+        return "–"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def sentence(text: str) -> str:
