@@ -8,7 +8,8 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from leukoscope.evaluation import bootstrap, metrics
-from leukoscope.evaluation.bootstrap import Subjects, expanded_level, interval, p_value, replicates
+from leukoscope.evaluation.bootstrap import Subjects, bend_of, expanded_level, interval, p_value, replicates
+from leukoscope.evaluation.evaluate import evaluate
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -140,3 +141,56 @@ def test_p_of_no_difference_is_one_and_of_too_few_subjects_none():
     assert p_value(np.zeros(100), 9) == 1
     assert p_value(np.linspace(-1, 1, 100), 4) is None
     assert p_value(np.full(999, 0.1), 40) > 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_bca_of_a_mean_is_scipys(seed):
+    values = np.random.default_rng(seed).exponential(1, 25)
+    reference = stats.bootstrap(
+        (values,), np.mean, n_resamples=4000, method="BCa", rng=np.random.default_rng(1)
+    )
+    left_out = (values.sum() - values) / (len(values) - 1)
+    draws = reference.bootstrap_distribution
+    bend = bend_of(values.mean(), draws, left_out, np.zeros(len(values), dtype=int))
+    found = interval(draws, len(values), method="bca", bend=bend)
+    assert found[:2] == pytest.approx(reference.confidence_interval, abs=2e-3)
+
+
+def test_bca_of_two_samples_is_scipys():
+    random = np.random.default_rng(0)
+    first, second = random.exponential(1, 18), random.normal(0, 1, 11)
+
+    def apart(one, other, axis=-1):
+        return one.mean(axis) - other.mean(axis)
+
+    reference = stats.bootstrap(
+        (first, second), apart, n_resamples=4000, method="BCa", rng=np.random.default_rng(1)
+    )
+    left_out = np.concatenate(
+        [
+            (first.sum() - first) / 17 - second.mean(),
+            first.mean() - (second.sum() - second) / 10,
+        ]
+    )
+    bend = bend_of(
+        apart(first, second), reference.bootstrap_distribution, left_out, np.repeat([1, 2], [18, 11])
+    )
+    found = interval(reference.bootstrap_distribution, 11, method="bca", bend=bend)
+    assert found[:2] == pytest.approx(reference.confidence_interval, abs=5e-3)
+
+
+def test_the_percentile_interval_is_the_percentiles():
+    found = interval(np.arange(10_001) / 10_000, 12, method="percentile")
+    assert found[:2] == pytest.approx((0.025, 0.975))
+
+
+@pytest.mark.parametrize("method", ["percentile", "bca"])
+def test_every_interval_of_a_report_is_made_as_asked(make_table, method):
+    table = make_table(blasts=9, normals=8)
+    plain, other = evaluate(table, draws=300), evaluate(table, draws=300, interval=method)
+    assert other.interval == method
+    for name in ("auroc", "specificity", "brier"):
+        assert other.metrics[name].estimate == plain.metrics[name].estimate
+        assert other.metrics[name].ci_low != plain.metrics[name].ci_low
+    widths = [report.metrics["auroc"].ci_high - report.metrics["auroc"].ci_low for report in (other, plain)]
+    assert widths[0] < widths[1]

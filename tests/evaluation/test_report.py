@@ -146,7 +146,7 @@ def test_the_numbers_are_those_of_the_command_line_document(written):
     point = found["operating_points"]["sensitivity-0.95"]
     assert {"sensitivity", "specificity", "ppv", "npv", "share_indeterminate"} <= set(point)
     fields = ["subject_id", "label", "num_cells", "accuracy", "blast_fraction", "mean_probability"]
-    assert list(found["subjects"][0]) == fields
+    assert list(found["subjects"][0]) == [*fields, "ci_low", "ci_high"]
     assert {"blast", "normal", "worst"} <= set(found["subject_means"])
     assert found["leak"] == "overlap with training not checked"
     assert found["num_unreadable"] == 0

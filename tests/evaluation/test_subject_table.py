@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
+from scipy import stats
+from sklearn.metrics import roc_auc_score
 
 from leukoscope.evaluation.subject_table import subject_means, subject_rows
 
@@ -29,7 +31,15 @@ def test_a_row_for_every_subject():
         "accuracy": 0.5,
         "blast_fraction": 0.5,
         "mean_probability": pytest.approx(0.55),
+        "ci_low": pytest.approx(proportion_confint(1, 2)[0]),
+        "ci_high": pytest.approx(proportion_confint(1, 2)[1]),
     }
+
+
+def proportion_confint(successes, trials):
+    """Wilson's interval as scipy has it."""
+    found = stats.binomtest(successes, trials).proportion_ci(method="wilson")
+    return found.low, found.high
 
 
 def test_means_count_each_subject_once_and_leave_out_the_small():
@@ -81,3 +91,26 @@ def test_means_have_intervals_of_the_people_and_the_worst_one_of_its_cells():
 def test_four_people_have_no_interval():
     cells = [(str(n), "blast", 0.9) for n in range(4) for _ in range(20)]
     assert subject_means(rows_of(cells), ["blast"]).blast_ci is None
+
+
+def test_subjects_are_ranked_by_their_mean_probability_and_no_cell_is_counted():
+    random = np.random.default_rng(0)
+    cells, truth, means_of = [], [], []
+    for label, shift in (("blast", 0.1), ("normal", -0.1)):
+        for n in range(7):
+            p = np.clip(random.normal(0.5 + shift, 0.15) + random.normal(0, 0.1, 20 + 30 * n), 0, 1)
+            cells += [(f"{label}{n}", label, value) for value in p]
+            truth.append(label == "blast")
+            means_of.append(p.mean())
+    means = subject_means(rows_of(cells), ["blast"])
+    assert means.auroc == pytest.approx(roc_auc_score(truth, means_of))
+    assert means.auroc_ci[0] < means.auroc < means.auroc_ci[1]
+    assert subject_means(rows_of(cells[:500]), ["blast"]).auroc is None
+
+
+def test_subjects_that_are_told_apart_without_an_error_have_no_interval():
+    cells = [
+        (f"{label}{n}", label, p) for label, p in (("blast", 0.9), ("normal", 0.2)) for n in range(8)
+    ] * 20
+    means = subject_means(rows_of(cells), ["blast"])
+    assert (means.auroc, means.auroc_ci, means.blast_ci) == (1.0, None, None)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from leukoscope.cli.failures import keeping
-from leukoscope.cli.output import Json, print_json, print_table
+from leukoscope.cli.output import IntervalName, Json, print_json, print_table
 
 if TYPE_CHECKING:
     from leukoscope.evaluation.compare import Comparison
@@ -29,6 +29,9 @@ def compare(
     threshold: Annotated[
         float, typer.Option(help="A cell is called a blast from this probability on.")
     ] = 0.5,
+    interval: Annotated[
+        IntervalName, typer.Option(help="How 95 % intervals are made of 2,000 draws of subjects.")
+    ] = "expanded",
     as_json: Json = False,
 ) -> int:
     """Set prediction tables beside each other, on the cells that all of them judge.
@@ -43,7 +46,7 @@ def compare(
     with keeping("nothing was written"):
         read = {name: PredictionTable.read(path) for name, path in named(tables).items()}
         manifest = None if data is None else open_cohort(data)
-        comparison = judge(read, data=manifest, threshold=threshold)
+        comparison = judge(read, data=manifest, threshold=threshold, interval=interval)
         page = None if out is None else write_comparison(comparison, out)
     if as_json:
         print_json(comparison.to_json())

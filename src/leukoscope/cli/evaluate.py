@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from leukoscope.cli.failures import FAILED, keeping
-from leukoscope.cli.output import Json, print_json, print_table, reading
+from leukoscope.cli.output import IntervalName, Json, print_json, print_table, reading
 
 if TYPE_CHECKING:
     import polars as pl
@@ -51,6 +51,9 @@ def evaluate(
     threshold: Annotated[
         float, typer.Option(help="A cell is called a blast from this probability on.")
     ] = 0.5,
+    interval: Annotated[
+        IntervalName, typer.Option(help="How 95 % intervals are made of 2,000 draws of subjects.")
+    ] = "expanded",
     as_json: Json = False,
 ) -> int:
     """Judge predictions, or a bundle on cells.
@@ -71,6 +74,7 @@ def evaluate(
             train=_fitting(opened, train),
             data=manifest,
             threshold=threshold,
+            interval=interval,
         )
         page = None if out is None else write_report(report, out)
     if as_json:

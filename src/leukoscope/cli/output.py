@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
+
+IntervalName = Literal["expanded", "percentile", "bca"]
+"""Of ``evaluation.bootstrap.IntervalMethod``, which would load numpy for ``--help``."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,15 @@ MIN_SUBJECTS = 5
 LONG = 200_000_000
 """Cells times draws from which progress is shown: some ten seconds."""
 
+P_ACCURACY = 1e-4
+
+IntervalMethod = Literal["expanded", "percentile", "bca"]
+INTERVAL_WORDS: dict[IntervalMethod, str] = {
+    "expanded": "expanded percentile interval (Hesterberg 2015)",
+    "percentile": "percentile interval",
+    "bca": "bias-corrected and accelerated interval (Efron 1987)",
+}
+
 CHUNK = 50_000
 """Cells times draws that are weighted at once; so few stay in the cache of a processor, and in memory that
 is used again."""
@@ -40,6 +49,16 @@ class Interval(NamedTuple):
     low: float | None
     high: float | None
     reason: str | None = None
+
+
+class Bend(NamedTuple):
+    """How far draws lie to one side of the estimate, and how their spread changes with it."""
+
+    bias: float
+    acceleration: float
+
+
+NO_BEND = Bend(0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -75,13 +94,18 @@ class Subjects:
         """Subjects with at least one blast, or with at least one normal cell."""
         return int(np.count_nonzero(self.num_blasts if blasts else self.num_normals))
 
+    @cached_property
+    def strata(self) -> npt.NDArray[np.intp]:
+        """(S,) subjects of one number are drawn among each other: those with blasts, with normal cells, with
+        both."""
+        return np.asarray((self.num_blasts > 0) + 2 * (self.num_normals > 0), dtype=np.intp)
+
     def draw(self, num_draws: int, seed: int) -> Floats:
         """How often each subject is drawn, (num_draws, S), stratified by class."""
         random = np.random.default_rng(seed)
-        stratum = (self.num_blasts > 0) + 2 * (self.num_normals > 0)
         times = np.zeros((num_draws, len(self.names)))
-        for kind in np.unique(stratum):
-            members = np.flatnonzero(stratum == kind)
+        for kind in np.unique(self.strata):
+            members = np.flatnonzero(self.strata == kind)
             times[:, members] = random.multinomial(len(members), [1 / len(members)] * len(members), num_draws)
         return times
 
@@ -172,13 +196,23 @@ def expanded_level(confidence: float, num_subjects: int) -> float:
     return float(ndtr(-np.sqrt(num_subjects / (num_subjects - 1)) * quantile))
 
 
-def interval(draws: Floats, num_subjects: int, *, confidence: float = CONFIDENCE) -> Interval:
-    """The expanded percentile interval of bootstrap ``draws`` (B,).
+def interval(
+    draws: Floats,
+    num_subjects: int,
+    *,
+    confidence: float = CONFIDENCE,
+    method: IntervalMethod = "expanded",
+    bend: Bend = NO_BEND,
+) -> Interval:
+    """The interval of a number from its bootstrap ``draws`` (B,).
 
     Args:
         draws: one value a draw; NaN where it is undefined.
         num_subjects: of the smaller class.
         confidence: level of the interval.
+        method: ``"expanded"``, the percentile interval widened for few subjects (:func:`expanded_level`);
+            ``"percentile"``; or ``"bca"``, bias-corrected and accelerated (Efron 1987), which needs ``bend``.
+        bend: how the draws lie to the estimate, of :func:`bend_of`.
     """
     if num_subjects < MIN_SUBJECTS:
         return Interval(
@@ -189,23 +223,74 @@ def interval(draws: Floats, num_subjects: int, *, confidence: float = CONFIDENCE
         return Interval(
             None, None, f"no interval: undefined in {len(draws) - len(defined)} of {len(draws)} draws"
         )
-    level = expanded_level(confidence, num_subjects)
-    low, high = np.quantile(defined, [level, 1 - level])
+    low, high = np.quantile(defined, _levels(method, confidence, num_subjects, bend))
     return Interval(float(low), float(high))
 
 
-def p_value(draws: Floats, num_subjects: int) -> float | None:
-    """How readily ``draws`` (B,) of a difference are on the other side of zero, two-sided, 0..1.
+def _levels(method: IntervalMethod, confidence: float, num_subjects: int, bend: Bend) -> tuple[float, float]:
+    from scipy.special import ndtr, ndtri
 
-    It is one less the confidence at which :func:`interval` just reaches zero. ``None`` where there is no
-    interval to give. With B draws nothing below that of one draw in B + 1 is told.
+    tail = (1 - confidence) / 2
+    if method == "percentile":
+        return tail, 1 - tail
+    if method == "expanded":
+        level = expanded_level(confidence, num_subjects)
+        return level, 1 - level
+    ends = bend.bias + ndtri(np.array([tail, 1 - tail]))
+    low, high = ndtr(bend.bias + ends / (1 - bend.acceleration * ends))
+    return float(low), float(high)
+
+
+def bend_of(estimate: float, draws: Floats, left_out: Floats, strata: npt.NDArray[np.intp]) -> Bend:
+    """What the BCa interval corrects for.
+
+    Args:
+        estimate: on the table itself.
+        draws: (B,) bootstrap draws.
+        left_out: (S,) the number without each subject in turn; NaN where it is undefined then.
+        strata: (S,) which subjects are drawn among each other (several samples: Davison & Hinkley 1997, 5.3).
     """
-    if interval(draws, num_subjects).reason is not None:
-        return None
-    from scipy.special import ndtri, stdtr
+    from scipy.special import ndtri
 
     defined = draws[np.isfinite(draws)]
-    fewer = min(np.count_nonzero(defined <= 0), np.count_nonzero(defined >= 0))
-    tail = min(0.5, (fewer + 1) / (len(defined) + 1))
-    quantile = ndtri(tail) / np.sqrt(num_subjects / (num_subjects - 1))
-    return float(2 * stdtr(num_subjects - 1, quantile))
+    below = np.mean(defined < estimate) + np.mean(defined == estimate) / 2
+    edge = 1 / (len(defined) + 1)
+    influence = np.zeros(len(left_out))
+    for stratum in np.unique(strata):
+        mine = (strata == stratum) & np.isfinite(left_out)
+        if number := int(mine.sum()):
+            pull = (number - 1) * (left_out[mine].mean() - left_out[mine])
+            influence[mine] = pull / number
+    spread = float((influence**2).sum())
+    acceleration = float((influence**3).sum()) / (6 * spread**1.5) if spread > 0 else 0.0
+    return Bend(float(ndtri(np.clip(below, edge, 1 - edge))), acceleration)
+
+
+def p_value(
+    draws: Floats, num_subjects: int, *, method: IntervalMethod = "expanded", bend: Bend = NO_BEND
+) -> float | None:
+    """How readily a difference is on the other side of zero, two-sided, 0..1.
+
+    It is one less the confidence at which the difference's interval just reaches zero.
+
+    ``None`` where there is no interval to give. Nothing below one in B + 1 is told of B draws.
+
+    Args:
+        draws, num_subjects, method, bend: as :func:`interval` takes them.
+    """
+
+    def holds_zero(confidence: float) -> bool:
+        found = interval(draws, num_subjects, confidence=confidence, method=method, bend=bend)
+        return found.low is None or found.high is None or found.low <= 0 <= found.high
+
+    if interval(draws, num_subjects).reason is not None:
+        return None
+    least, most = 0.0, 1 - 1 / (len(draws) + 1)
+    if holds_zero(least):
+        return 1.0
+    if not holds_zero(most):
+        return 1 - most
+    while most - least > P_ACCURACY:
+        middle = (least + most) / 2
+        least, most = (least, middle) if holds_zero(middle) else (middle, most)
+    return 1 - most

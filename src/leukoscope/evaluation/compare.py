@@ -22,7 +22,7 @@ from leukoscope.core.config import Config
 from leukoscope.core.provenance import RESEARCH_USE_ONLY, provenance
 from leukoscope.errors import TableError, UsageError
 from leukoscope.evaluation import metrics
-from leukoscope.evaluation.bootstrap import CONFIDENCE, NUM_DRAWS
+from leukoscope.evaluation.bootstrap import CONFIDENCE, NUM_DRAWS, IntervalMethod
 from leukoscope.evaluation.cell_tests import DeLong, McNemar
 from leukoscope.evaluation.curves import Roc, roc
 from leukoscope.evaluation.judged_rows import (
@@ -110,6 +110,7 @@ class Comparison(Config):
     confidence_level: float = CONFIDENCE
     num_draws: int
     seed: int
+    interval: IntervalMethod
     metrics: dict[str, dict[str, Metric]]
     pairs: list[Pair]
     num_disputed: int
@@ -132,6 +133,7 @@ def compare(
     threshold: float = 0.5,
     draws: int = NUM_DRAWS,
     seed: int = 0,
+    interval: IntervalMethod = "expanded",
 ) -> Comparison:
     """Judge tables on the cells that all of them judge, and set each beside each.
 
@@ -143,6 +145,7 @@ def compare(
         threshold: metrics that need one call a cell a blast from this probability on.
         draws: of the subject bootstrap; 0 gives no intervals.
         seed: of the draws.
+        interval: how intervals are made of the draws.
 
     Raises:
         UsageError: for fewer than two tables or more than twelve, or a threshold beyond 0..1.
@@ -152,7 +155,7 @@ def compare(
     chosen = {name: rows_to_judge(knowing_classes(table, {}, data))[0] for name, table in tables.items()}
     shared = shared_cells(chosen)
     ids = None if (shared["subject_id"] == "").any() else shared["subject_id"].to_numpy().astype(np.str_)
-    cells = Cells(shared["blast"].to_numpy(), ids, draws, seed)
+    cells = Cells(shared["blast"].to_numpy(), ids, draws, seed, interval)
     judged = {
         name: Judgement(cells, shared[f"p{number}"].to_numpy(), threshold)
         for number, name in enumerate(chosen)
@@ -172,6 +175,7 @@ def compare(
         threshold=threshold,
         num_draws=draws,
         seed=seed,
+        interval=interval,
         metrics={name: judgement.metrics for name, judgement in judged.items()},
         pairs=_pairs(judged),
         num_disputed=disputed.height,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from leukoscope.core.files import write_json, write_text
+from leukoscope.evaluation.bootstrap import INTERVAL_WORDS
 from leukoscope.evaluation.cell_tests import IGNORES_SUBJECTS
 from leukoscope.evaluation.compare import Comparison, DisputedCell
 from leukoscope.evaluation.figures import LINE, draw, unit_square
@@ -62,6 +63,7 @@ def render(comparison: Comparison, figure: str) -> str:
         title=f"{comparison.names[0]} beside {', '.join(comparison.names[1:])}",
         stamp_texts=STAMP_TEXTS,
         metric_labels=METRIC_LABELS,
+        interval_words=INTERVAL_WORDS,
         first_shown=FIRST_SHOWN,
         ignores_subjects=IGNORES_SUBJECTS,
         scale=scale,

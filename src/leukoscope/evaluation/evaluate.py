@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from leukoscope.cohort.manifest import Manifest
 from leukoscope.core.provenance import RESEARCH_USE_ONLY, provenance
 from leukoscope.errors import UsageError
 from leukoscope.evaluation import curves
-from leukoscope.evaluation.bootstrap import NUM_DRAWS
+from leukoscope.evaluation.bootstrap import NUM_DRAWS, IntervalMethod
 from leukoscope.evaluation.judged_rows import (
     check_unique,
     fitting_roles,
@@ -25,9 +26,16 @@ from leukoscope.evaluation.leak import NOT_CHECKED, Leak, check_leak
 from leukoscope.evaluation.model_facts import BundleFacts, plain, read_operating_points
 from leukoscope.evaluation.paired import differences
 from leukoscope.evaluation.per_class import class_rows
-from leukoscope.evaluation.readings import Cells, Judgement
+from leukoscope.evaluation.readings import Bools, Cells, Floats, Judgement, Metric
 from leukoscope.evaluation.results import Baselines, ConfusionMatrix, Model, Report, Unreadable
 from leukoscope.evaluation.size_baseline import SizeBaseline, size_baseline
+from leukoscope.evaluation.size_matched import (
+    box_areas,
+    overlap_weights,
+    read_size_matched,
+    size_matched_values,
+)
+from leukoscope.evaluation.subgroups import subgroups, with_measures
 from leukoscope.evaluation.subject_table import subject_means, subject_rows
 from leukoscope.evaluation.table import PredictionTable
 from leukoscope.evaluation.worst_cells import worst_cells
@@ -44,6 +52,7 @@ def evaluate(
     threshold: float = 0.5,
     draws: int = NUM_DRAWS,
     seed: int = 0,
+    interval: IntervalMethod = "expanded",
 ) -> Report:
     """Judge predictions against labels, with subjects as the unit.
 
@@ -58,6 +67,7 @@ def evaluate(
         threshold: metrics that need one call a cell a blast from this probability on.
         draws: of the subject bootstrap; 0 gives no intervals.
         seed: of the draws.
+        interval: how intervals are made of the draws.
 
     Raises:
         TableError: for a table that cannot be judged.
@@ -74,11 +84,13 @@ def evaluate(
     table = knowing_classes(table, info, data)
     judged, num_other_roles = rows_to_judge(table)
     check_unique(judged)
-    cells = Cells(judged.y, subject_ids(judged), draws, seed)
+    cells = Cells(judged.y, subject_ids(judged), draws, seed, interval)
     model = Judgement(cells, judged.p, threshold)
     size = size_baseline(judged, data)
-    beside, ruler = _same_cells(model, size)
+    beside, ruler, known = _same_cells(model, size)
     made_by = _model(judged, info)
+    measured = with_measures(judged.judged, data)
+    weights = overlap_weights(judged.y, box_areas(measured))
     leak = _leak(judged, train, info, made_by)
     rows = subject_rows(judged.judged, judged.y, judged.p, threshold=threshold)
     return Report(
@@ -98,17 +110,21 @@ def evaluate(
         threshold=threshold,
         num_draws=draws,
         seed=seed,
+        interval=interval,
         metrics=model.metrics,
         baselines=Baselines(
             size=ruler.metrics if ruler else None, size_source=size.source, size_reason=size.reason
         ),
         model_minus_size=differences(beside, ruler) if beside and ruler else None,
+        size_matched=_size_matched(model, weights),
+        size_size_matched=_size_matched(ruler, weights[known]) if ruler is not None else None,
+        subgroups=subgroups(measured, model),
         operating_points=read_operating_points(judged, cells, info),
         decisions=_decisions(judged),
         confusion_matrix=ConfusionMatrix.of(model),
         classes=class_rows(judged),
         subjects=rows,
-        subject_means=subject_means(rows, judged.positive_classes, draws=draws, seed=seed),
+        subject_means=subject_means(rows, judged.positive_classes, draws=draws, seed=seed, method=interval),
         curves=_curves(model, ruler),
         worst_cells=worst_cells(_with_paths(judged.judged, data), judged.y, judged.p, threshold=threshold),
         unreadable=_unreadable(judged),
@@ -127,12 +143,20 @@ def _check_arguments(threshold: float, draws: int) -> None:
         raise UsageError(f"expected 0 draws or more. Received: {draws}")
 
 
-def _same_cells(model: Judgement, size: SizeBaseline) -> tuple[Judgement | None, Judgement | None]:
-    """The model and the ruler on the cells of known size; ``None`` where there is no ruler."""
+def _same_cells(model: Judgement, size: SizeBaseline) -> tuple[Judgement | None, Judgement | None, Bools]:
+    """The model and the ruler on the cells of known size, and which these are; ``None`` where there is no
+    ruler."""
     known = size.known()
     if size.p is None or known is None:
-        return None, None
-    return model.part(known), Judgement(model.cells, size.p, model.threshold).part(known)
+        return None, None, np.zeros(len(model.p), dtype=np.bool_)
+    return model.part(known), Judgement(model.cells, size.p, model.threshold).part(known), known
+
+
+def _size_matched(judgement: Judgement, weights: Floats) -> dict[str, Metric] | None:
+    """Metrics with both classes weighted to one distribution of sizes; ``None`` where no size is shared."""
+    if not weights.any():
+        return None
+    return read_size_matched(size_matched_values(judgement, weights), judgement)
 
 
 def _model(table: PredictionTable, info: Mapping[str, Any]) -> Model:

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from leukoscope.core.config import Config
-from leukoscope.evaluation.bootstrap import CONFIDENCE, Interval, p_value
-from leukoscope.evaluation.readings import Judgement, interval_of, num_independent
+from leukoscope.evaluation.bootstrap import CONFIDENCE, Interval
+from leukoscope.evaluation.readings import Judgement, interval_of, p_value_of
 
 PAIRED = ("auroc", "weighted_f1")
 
@@ -55,7 +55,6 @@ def differences(first: Judgement, second: Judgement, names: Iterable[str] = PAIR
         reason = first.metrics[name].reason or second.metrics[name].reason
         apart = one - other
         found = interval_of(name, apart, cells) if defined else Interval(None, None, reason)
-        told = found.reason is None
         result[name] = Difference(
             first=first.metrics[name].estimate,
             second=second.metrics[name].estimate,
@@ -64,7 +63,7 @@ def differences(first: Judgement, second: Judgement, names: Iterable[str] = PAIR
             ci_high=found.high,
             num_cells=len(cells.y),
             num_subjects=len(cells.subjects.names) if known else None,
-            p_value=p_value(apart[1:], num_independent(name, cells.subjects)) if told else None,
+            p_value=p_value_of(name, apart, cells) if defined else None,
             reason=found.reason,
         )
     return result

@@ -19,9 +19,14 @@ from leukoscope.errors import TableError
 from leukoscope.evaluation.bootstrap import NUM_DRAWS
 from leukoscope.evaluation.paired import Difference, differences
 from leukoscope.evaluation.readings import Bools, Cells, Floats, Judgement, Metric
-from leukoscope.evaluation.ruler import features_of
 from leukoscope.evaluation.size_baseline import size_baseline
-from leukoscope.evaluation.size_matched import overlap_weights, read_size_matched, size_matched_values
+from leukoscope.evaluation.size_matched import (
+    box_areas,
+    overlap_weights,
+    read_size_matched,
+    size_matched_values,
+)
+from leukoscope.evaluation.subgroups import with_measures
 from leukoscope.evaluation.subject_table import SubjectMeans, SubjectRow, subject_means, subject_rows
 from leukoscope.evaluation.table import PredictionTable
 
@@ -112,7 +117,7 @@ def read_partitions(
     ruler = None
     if known.any():
         ruler = MeanJudgement.of([Judgement(cells, p, threshold) for p in rulers]).part(known)
-    weights = None if data is None else overlap_weights(first.y, _areas(first, data))
+    weights = None if data is None else overlap_weights(first.y, box_areas(with_measures(first.judged, data)))
     rows = _mean_rows([subject_rows(table.judged, table.y, table.p, threshold=threshold) for table in tables])
     return model.metrics, Evidence(
         num_partitions=len(tables),
@@ -145,13 +150,6 @@ def _aligned(tables: Sequence[PredictionTable]) -> list[PredictionTable]:
     return aligned
 
 
-def _areas(table: PredictionTable, data: Manifest) -> Floats:
-    """(N,) logarithm of the box's area of each judged cell, NaN where it is unknown."""
-    sizes = data.frame.select("cell_id", "cell_width", "cell_height")
-    rows = table.judged.select("cell_id").join(sizes, on="cell_id", how="left", maintain_order="left")
-    return features_of(rows, ("log_area",))[:, 0]
-
-
 def _size_matched(judgement: MeanJudgement | None, weights: Floats | None) -> dict[str, Metric] | None:
     if judgement is None or weights is None or not weights.any():
         return None
@@ -173,8 +171,8 @@ def _mean(values: Sequence[dict[str, Floats]]) -> dict[str, Floats]:
 def _mean_rows(tables: Sequence[Sequence[SubjectRow]]) -> list[SubjectRow]:
     means = ("accuracy", "blast_fraction", "mean_probability")
     return [
-        rows[0].model_copy(
-            update={name: float(np.mean([getattr(row, name) for row in rows])) for name in means}
-        )
+        rows[0]
+        .model_copy(update={name: float(np.mean([getattr(row, name) for row in rows])) for name in means})
+        .with_interval()
         for rows in zip(*tables, strict=True)
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +13,15 @@ from leukoscope.core.config import Config
 from leukoscope.evaluation import metrics
 from leukoscope.evaluation.bootstrap import (
     CONFIDENCE,
+    NO_BEND,
+    Bend,
     Interval,
+    IntervalMethod,
     Subjects,
+    bend_of,
     called_counts,
     interval,
+    p_value,
     replicates,
 )
 
@@ -59,12 +65,14 @@ class Cells:
         subject_ids: (N,) whose it is, ``None`` where that is not known of all.
         num_draws: bootstrap draws; 0 for none.
         seed: of the draws; equal seeds draw the same subjects, so that readings can be paired.
+        method: of the intervals.
     """
 
     y: Bools
     subject_ids: npt.NDArray[np.str_] | None
     num_draws: int
     seed: int
+    method: IntervalMethod = "expanded"
 
     @cached_property
     def subjects(self) -> Subjects:
@@ -74,16 +82,19 @@ class Cells:
 
     @cached_property
     def times(self) -> Floats:
-        """(1 + B, S) weight of each subject's cells: once as they are, then the draws."""
-        once = np.ones((1, len(self.subjects.names)))
+        """(1 + B, S) weight of each subject's cells: once as they are, then the draws; for BCa intervals S
+        more rows, each without one subject."""
+        size = len(self.subjects.names)
+        once = np.ones((1, size))
         if self.subject_ids is None or not self.num_draws:
             return once
-        return np.concatenate([once, self.subjects.draw(self.num_draws, self.seed)])
+        rows = [once, self.subjects.draw(self.num_draws, self.seed)]
+        return np.concatenate([*rows, 1 - np.eye(size)] if self.method == "bca" else rows)
 
     def part(self, kept: Bools) -> Cells:
         """Some of the cells; ``kept`` (N,)."""
         ids = None if self.subject_ids is None else self.subject_ids[kept]
-        return Cells(self.y[kept], ids, self.num_draws, self.seed)
+        return Cells(self.y[kept], ids, self.num_draws, self.seed, self.method)
 
 
 @dataclass(frozen=True)
@@ -150,6 +161,9 @@ def read_metric(
         found = Interval(None, None, reason)
     else:
         found = interval_of(name, values, cells)
+        if found.low is not None and found.low == found.high:
+            # five people without an error do not say that a sixth has none
+            found = Interval(None, None, "no interval: every draw of subjects reads the same")
     return Metric(
         estimate=estimate,
         ci_low=found.low,
@@ -162,12 +176,35 @@ def read_metric(
 
 
 def interval_of(name: str, values: Floats, cells: Cells) -> Interval:
-    """The interval of (1 + B,) values of a metric, whose first is the estimate."""
+    """The interval of a metric's values under the rows of ``cells.times``, whose first is the estimate."""
     if cells.subject_ids is None:
         return Interval(None, None, "no interval: the subjects of the cells are not known")
     if len(values) == 1:
         return Interval(None, None, "no interval: no draws were asked for")
-    return interval(values[1:], num_independent(name, cells.subjects))
+    return interval(**_drawn(name, values, cells))
+
+
+def p_value_of(name: str, values: Floats, cells: Cells) -> float | None:
+    """The p value of a difference under the rows of ``cells.times``; ``None`` where it has no interval."""
+    if cells.subject_ids is None or len(values) == 1:
+        return None
+    return p_value(**_drawn(name, values, cells))
+
+
+def _drawn(name: str, values: Floats, cells: Cells) -> _Drawn:
+    draws = values[1 : 1 + cells.num_draws]
+    bend = NO_BEND
+    if cells.method == "bca":
+        bend = bend_of(values[0], draws, values[1 + cells.num_draws :], cells.subjects.strata)
+    num = _num_independent(name, cells.subjects)
+    return _Drawn(draws=draws, num_subjects=num, method=cells.method, bend=bend)
+
+
+class _Drawn(TypedDict):
+    draws: Floats
+    num_subjects: int
+    method: IntervalMethod
+    bend: Bend
 
 
 def _base(name: str, y: Bools, called: Bools) -> Bools:
@@ -175,7 +212,7 @@ def _base(name: str, y: Bools, called: Bools) -> Bools:
     return bases.get(name, np.ones(len(y), dtype=bool))
 
 
-def num_independent(name: str, subjects: Subjects) -> int:
+def _num_independent(name: str, subjects: Subjects) -> int:
     """Subjects of the smallest class that the metric looks at."""
     blast, normal = subjects.num_with(blasts=True), subjects.num_with(blasts=False)
     if name == "sensitivity":

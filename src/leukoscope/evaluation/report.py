@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from leukoscope.core.files import write_json, write_text
+from leukoscope.evaluation.bootstrap import INTERVAL_WORDS
 from leukoscope.evaluation.figures import BLAST, INK, LINE, MODEL, NORMAL, RULER, draw_figures
 from leukoscope.evaluation.pictures import Picture, read_pictures
 from leukoscope.evaluation.results import Report
@@ -101,9 +102,11 @@ def render(report: Report, figures: dict[str, str]) -> str:
         captions=CAPTIONS,
         stamp_texts=STAMP_TEXTS,
         metric_labels=METRIC_LABELS,
+        interval_words=INTERVAL_WORDS,
         headline=HEADLINE.items(),
         reasons=_reasons(report),
         confusion=_confusion(report),
+        subgroups_by=[(by, list(parts)) for by, parts in groupby(report.subgroups, key=lambda one: one.by)],
         subjects_by_label=[(label, list(rows)) for label, rows in labelled],
         worst_by_kind=_worst_by_kind(report, pictures),
         pictures_text=_pictures_text(pictures),
@@ -116,7 +119,7 @@ def fill(template: str, **facts: Any) -> str:
     from markupsafe import Markup
 
     pages = Environment(loader=PackageLoader("leukoscope.evaluation"), autoescape=True)
-    for told in (number, signed, count, sentence, on_axis, p_text):
+    for told in (number, signed, count, brief, sentence, on_axis, p_text):
         pages.filters[told.__name__] = told
     style = resources.files("leukoscope.evaluation").joinpath("templates/report.css").read_text("utf-8")
     return pages.get_template(template).render(style=Markup(style), **facts)
@@ -147,6 +150,15 @@ def count(value: int | None) -> str:
     ('10,661', '–')
     """
     return "–" if value is None else f"{value:,}"
+
+
+def brief(value: float) -> str:
+    """A measure for people, in three digits or as a whole number.
+
+    >>> brief(0.61234), brief(12345.6), brief(82.04)
+    ('0.612', '12,346', '82')
+    """
+    return f"{value:.3g}" if abs(value) < 10 else f"{value:,.0f}"
 
 
 def p_text(value: float | None) -> str:

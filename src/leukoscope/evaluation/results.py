@@ -8,7 +8,7 @@ from typing import Any, Self
 from pydantic import Field, InstanceOf
 
 from leukoscope.core.config import Config
-from leukoscope.evaluation.bootstrap import CONFIDENCE
+from leukoscope.evaluation.bootstrap import CONFIDENCE, IntervalMethod
 from leukoscope.evaluation.curves import Curves
 from leukoscope.evaluation.leak import Leak
 from leukoscope.evaluation.metrics import confusion
@@ -16,6 +16,7 @@ from leukoscope.evaluation.model_facts import OperatingPointReading
 from leukoscope.evaluation.paired import Difference
 from leukoscope.evaluation.per_class import ClassRow
 from leukoscope.evaluation.readings import Judgement, Metric
+from leukoscope.evaluation.subgroups import Subgroup
 from leukoscope.evaluation.subject_table import SubjectMeans, SubjectRow
 from leukoscope.evaluation.table import PredictionTable
 from leukoscope.evaluation.worst_cells import WorstCell
@@ -89,6 +90,9 @@ class Report(Config):
         num_rows: of the table; they are the judged cells, the unreadable, the unlabelled, those of other
             roles.
         model_minus_size: name -> difference to the ruler on the same cells, with the paired interval.
+        size_matched, size_size_matched: model and ruler with both classes weighted to one distribution
+            of sizes; ``None`` where the sizes are unknown.
+        subgroups: the model on parts of the cells.
         decisions: decision -> judged rows, as the table says; the operating points are read from
             probabilities alone.
         leak: what the judged cells share with the training cells, or that this was not checked.
@@ -115,9 +119,13 @@ class Report(Config):
     confidence_level: float = CONFIDENCE
     num_draws: int
     seed: int
+    interval: IntervalMethod
     metrics: dict[str, Metric]
     baselines: Baselines
     model_minus_size: dict[str, Difference] | None
+    size_matched: dict[str, Metric] | None
+    size_size_matched: dict[str, Metric] | None
+    subgroups: list[Subgroup]
     operating_points: dict[str, OperatingPointReading]
     decisions: dict[str, int]
     confusion_matrix: ConfusionMatrix

@@ -9,11 +9,13 @@ more than chance.
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 
 from leukoscope.evaluation import metrics
 from leukoscope.evaluation.bootstrap import called_counts
-from leukoscope.evaluation.ranking import Ranking, area_under_roc
 from leukoscope.evaluation.readings import Bools, Floats, Judgement, Metric, read_metric
+from leukoscope.evaluation.ruler import features_of
+from leukoscope.evaluation.subject_pairs import auroc_of_draws
 
 NUM_BINS = 20
 NAMES = ("auroc", "balanced_accuracy", "sensitivity", "specificity")
@@ -41,6 +43,13 @@ def overlap_weights(y: Bools, size: Floats, *, num_bins: int = NUM_BINS) -> Floa
     return np.where(known, np.where(y, 1 - share, share), 0.0)
 
 
+def box_areas(rows: pl.DataFrame) -> Floats:
+    """(N,) logarithm of the area of each cell's box, NaN where it is unknown."""
+    if not {"cell_width", "cell_height"} <= set(rows.columns):
+        return np.full(rows.height, np.nan)
+    return features_of(rows, ("log_area",))[:, 0]
+
+
 def size_matched_values(judgement: Judgement, weights: Floats) -> dict[str, Floats]:
     """name -> (1 + B,): some metrics of weighted cells, on the table and on each draw of subjects.
 
@@ -49,12 +58,10 @@ def size_matched_values(judgement: Judgement, weights: Floats) -> dict[str, Floa
         weights: (N,) of :func:`overlap_weights`.
     """
     cells, called = judgement.cells, judgement.p >= judgement.threshold
-    ranking = Ranking.of(cells.y, judgement.p)
-    owner, own = cells.subjects.index[ranking.order], weights[ranking.order]
-    areas = [area_under_roc(ranking.sorted_counts((part[owner] * own)[None]))[0] for part in cells.times]
+    areas = auroc_of_draws(cells.y, judgement.p, cells.subjects, cells.times, weights=weights)
     counts = called_counts(cells.y, called, cells.subjects, cells.times, weights=weights)
     shares = {name: metrics.CALLED[name](counts) for name in NAMES[1:]}
-    return {"auroc": np.asarray(areas), **shares}
+    return {"auroc": areas, **shares}
 
 
 def read_size_matched(values: dict[str, Floats], judgement: Judgement) -> dict[str, Metric]:

@@ -9,9 +9,13 @@ import numpy as np
 import polars as pl
 
 from leukoscope.core.config import Config
-from leukoscope.evaluation.bootstrap import NUM_DRAWS, interval
+from leukoscope.evaluation.bootstrap import NUM_DRAWS, IntervalMethod
 from leukoscope.evaluation.by_subject import wilson
-from leukoscope.evaluation.readings import Bools, Floats
+from leukoscope.evaluation.ranking import ratio
+from leukoscope.evaluation.readings import Bools, Cells, Floats, interval_of
+from leukoscope.evaluation.subject_pairs import auroc_of_draws
+
+Ends = tuple[float, float] | None
 
 MIN_CELLS = 20
 """Cells that a subject needs to count in the means over subjects."""
@@ -29,6 +33,8 @@ class SubjectRow(Config):
         accuracy: share called what they are.
         blast_fraction: share called blast.
         mean_probability: mean ``blast_probability``.
+        ci_low, ci_high: Wilson's 95 % interval of ``blast_fraction``, as if the subject's cells were
+            independent.
     """
 
     subject_id: str
@@ -37,6 +43,13 @@ class SubjectRow(Config):
     accuracy: float
     blast_fraction: float
     mean_probability: float
+    ci_low: float | None = None
+    ci_high: float | None = None
+
+    def with_interval(self) -> SubjectRow:
+        """The same with Wilson's interval of :attr:`blast_fraction`."""
+        low, high = _wilson(self.blast_fraction, self.num_cells)
+        return self.model_copy(update={"ci_low": low, "ci_high": high})
 
 
 class SubjectMeans(Config):
@@ -44,7 +57,10 @@ class SubjectMeans(Config):
 
     Attributes:
         blast, normal: mean accuracy over the subjects of that kind; ``None`` where there is none.
-        blast_ci, normal_ci: their 95 % intervals, from draws of these subjects; ``None`` below five.
+        auroc: of the subjects, each ranked by its mean probability: how well blast subjects are told from
+            normal ones; no cell is counted in it.
+        blast_ci, normal_ci, auroc_ci: their 95 % intervals, from draws of these subjects; ``None`` below
+            five.
         worst: the lowest accuracy of a subject, whose ``subject_id`` is ``worst_subject_id``.
         worst_ci: Wilson's 95 % interval of that share, as if the subject's cells were independent.
         num_blast_subjects, num_normal_subjects: that the means are over.
@@ -56,6 +72,8 @@ class SubjectMeans(Config):
     normal: float | None
     worst: float | None
     worst_subject_id: str | None
+    auroc: float | None = None
+    auroc_ci: tuple[float, float] | None = None
     blast_ci: tuple[float, float] | None = None
     normal_ci: tuple[float, float] | None = None
     worst_ci: tuple[float, float] | None = None
@@ -90,7 +108,8 @@ def subject_rows(judged: pl.DataFrame, y: Bools, p: Floats, *, threshold: float)
             mean_probability=pl.col("p").mean(),
         )
     )
-    return sorted((SubjectRow(**row) for row in rows.iter_rows(named=True)), key=_by_label_and_number)
+    made = (SubjectRow(**row).with_interval() for row in rows.iter_rows(named=True))
+    return sorted(made, key=_by_label_and_number)
 
 
 def _by_label_and_number(row: SubjectRow) -> tuple[str, list[tuple[int, str]]]:
@@ -99,7 +118,12 @@ def _by_label_and_number(row: SubjectRow) -> tuple[str, list[tuple[int, str]]]:
 
 
 def subject_means(
-    rows: Sequence[SubjectRow], positive: Sequence[str], *, draws: int = NUM_DRAWS, seed: int = 0
+    rows: Sequence[SubjectRow],
+    positive: Sequence[str],
+    *,
+    draws: int = NUM_DRAWS,
+    seed: int = 0,
+    method: IntervalMethod = "expanded",
 ) -> SubjectMeans:
     """Mean and worst accuracy over the subjects with at least :data:`MIN_CELLS` cells; mixed ones in neither.
 
@@ -108,35 +132,54 @@ def subject_means(
         positive: the class names that count as blast.
         draws: of the subjects, for the intervals; 0 gives none.
         seed: of the draws.
+        method: of the intervals.
     """
     enough = [row for row in rows if row.num_cells >= MIN_CELLS and row.label != MIXED]
-    blast = [row.accuracy for row in enough if row.label in positive]
-    normal = [row.accuracy for row in enough if row.label not in positive]
+    is_blast = np.array([row.label in positive for row in enough], dtype=bool)
+    names = np.array([row.subject_id for row in enough], dtype=np.str_)
+    once = Cells(is_blast, names, draws, seed, method)  # a subject in place of a cell
     worst = min(enough, key=lambda row: row.accuracy, default=None)
-    missing = [name for name, values in ((BLAST, blast), (NORMAL, normal)) if not values]
+    kinds = ((BLAST, is_blast.any()), (NORMAL, (~is_blast).any()))
+    missing = [name for name, there in kinds if not there]
     reason = f"undefined: no {' and no '.join(missing)} subject has {MIN_CELLS} cells" if missing else None
+    accuracy = np.array([row.accuracy for row in enough])
+    probability = np.array([row.mean_probability for row in enough])
+    found = {
+        "blast": _mean("sensitivity", accuracy, is_blast, once),
+        "normal": _mean("specificity", accuracy, ~is_blast, once),
+    }
+    if not missing:
+        areas = auroc_of_draws(is_blast, probability, once.subjects, once.times)
+        found["auroc"] = float(areas[0]), _ends("auroc", areas, once)
+    figures = {name: figure for name, (figure, _) in found.items()}
+    intervals = {f"{name}_ci": ends for name, (_, ends) in found.items()}
     return SubjectMeans(
-        blast=float(np.mean(blast)) if blast else None,
-        normal=float(np.mean(normal)) if normal else None,
+        **figures,
+        **intervals,
         worst=worst.accuracy if worst else None,
         worst_subject_id=worst.subject_id if worst else None,
-        blast_ci=_interval_of_mean(blast, draws, seed),
-        normal_ci=_interval_of_mean(normal, draws, seed),
-        worst_ci=_wilson(worst) if worst else None,
-        num_blast_subjects=len(blast),
-        num_normal_subjects=len(normal),
+        worst_ci=_wilson(worst.accuracy, worst.num_cells) if worst else None,
+        num_blast_subjects=int(is_blast.sum()),
+        num_normal_subjects=int((~is_blast).sum()),
         reason=reason,
     )
 
 
-def _interval_of_mean(values: Sequence[float], draws: int, seed: int) -> tuple[float, float] | None:
-    if not (values and draws):
-        return None
-    drawn = np.random.default_rng(seed).choice(np.asarray(values), size=(draws, len(values)))
-    found = interval(drawn.mean(axis=1), len(values))
-    return None if found.low is None or found.high is None else (found.low, found.high)
+def _mean(name: str, values: Floats, kept: Bools, once: Cells) -> tuple[float | None, Ends]:
+    if not kept.any():
+        return None, None
+    times = once.times[:, once.subjects.index[kept]]
+    means = ratio(times @ values[kept], times.sum(axis=1))
+    return float(means[0]), _ends(name, means, once)
 
 
-def _wilson(row: SubjectRow) -> tuple[float, float]:
-    low, high = wilson(pl.lit(row.accuracy * row.num_cells), pl.lit(row.num_cells))
+def _ends(name: str, values: Floats, once: Cells) -> Ends:
+    found = interval_of(name, values, once)
+    if found.low is None or found.high is None or found.low == found.high:
+        return None  # draws that all read the same say nothing of how far another might be
+    return found.low, found.high
+
+
+def _wilson(share: float, num: int) -> tuple[float, float]:
+    low, high = wilson(pl.lit(share * num), pl.lit(num))
     return pl.select(low, high.alias("high")).row(0)
