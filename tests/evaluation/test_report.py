@@ -84,7 +84,7 @@ def test_the_folder_holds_what_is_promised(written):
     names = {path.relative_to(page.parent).as_posix() for path in page.parent.rglob("*") if path.is_file()}
     figures = {
         f"figures/{name}.svg"
-        for name in ("roc", "precision_recall", "reliability", "probabilities", "subjects")
+        for name in ("roc", "precision_recall", "reliability", "probabilities", "subjects", "decision_curve")
     }
     assert names == {"report.html", "report.json", "predictions.parquet"} | figures
 
@@ -119,7 +119,7 @@ def test_the_page_says_what_it_must(written):
     ):
         assert words in text
     auroc = report.metrics["auroc"]
-    assert f"{auroc.estimate:.3f} {auroc.ci_low:.3f}–{auroc.ci_high:.3f}" in text
+    assert f"{auroc.estimate:.3f} {auroc.ci_low:.3f} to {auroc.ci_high:.3f}" in text
 
 
 def test_names_from_outside_are_text_and_not_markup(written):

@@ -51,6 +51,10 @@ def evaluate(
     threshold: Annotated[
         float, typer.Option(help="A cell is called a blast from this probability on.")
     ] = 0.5,
+    prevalence: Annotated[
+        list[float] | None,
+        typer.Option(help="Share of blasts for which predictive values are given; may be repeated."),
+    ] = None,
     interval: Annotated[
         IntervalName, typer.Option(help="How 95 % intervals are made of 2,000 draws of subjects.")
     ] = "expanded",
@@ -60,6 +64,7 @@ def evaluate(
 
     Subjects are the unit of the intervals, and the size of the cells alone is judged beside the model.
     """
+    from leukoscope.evaluation.benefit import PREVALENCES
     from leukoscope.evaluation.evaluate import evaluate as judge
     from leukoscope.evaluation.report import write_report
 
@@ -75,6 +80,7 @@ def evaluate(
             data=manifest,
             threshold=threshold,
             interval=interval,
+            prevalences=prevalence or PREVALENCES,
         )
         page = None if out is None else write_report(report, out)
     if as_json:

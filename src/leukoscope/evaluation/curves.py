@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from leukoscope.core.config import Config
-from leukoscope.evaluation import metrics
 from leukoscope.evaluation.ranking import Ranking, precision_recall_curve, roc_curve, thinned
 from leukoscope.evaluation.readings import Bools, Floats
 
@@ -26,14 +25,6 @@ class PrecisionRecall(Config):
     threshold: list[float]
 
 
-class ReliabilityBin(Config):
-    """One of 15 bins that hold equally many cells (fractions of one where they do not divide)."""
-
-    mean_probability: float
-    blast_share: float
-    num_cells: float
-
-
 class Histogram(Config):
     """How each class's cells lie over the probabilities: bins between ``edges``, shares of that class."""
 
@@ -50,7 +41,6 @@ class Curves(Config):
     roc_size: Roc | None = None
     precision_recall: PrecisionRecall | None
     precision_recall_size: PrecisionRecall | None = None
-    reliability: list[ReliabilityBin]
     histogram: Histogram
 
 
@@ -73,23 +63,6 @@ def precision_recall(y: Bools, p: Floats) -> PrecisionRecall | None:
     return PrecisionRecall(
         sensitivity=curve.x.tolist(), ppv=curve.y.tolist(), threshold=curve.thresholds.tolist()
     )
-
-
-def reliability(y: Bools, p: Floats) -> list[ReliabilityBin]:
-    """The bins behind ``ece``, by rising probability."""
-    if not len(y):
-        return []
-    ranking = Ranking.of(y, p)
-    counts = ranking.counts(np.ones(len(y)))
-    mass = metrics.from_zero(counts.called)
-    blasts = metrics.shared_out(mass, metrics.from_zero(counts.tp))
-    probabilities = np.cumsum(counts.called_step * ranking.scores)
-    probability = metrics.shared_out(mass, metrics.from_zero(probabilities))
-    size = len(y) / metrics.NUM_BINS
-    return [
-        ReliabilityBin(mean_probability=mean, blast_share=share, num_cells=size)
-        for mean, share in np.clip(np.stack([probability, blasts], axis=1)[::-1] / size, 0.0, 1.0).tolist()
-    ]
 
 
 def histogram(y: Bools, p: Floats, num_bins: int = 25) -> Histogram:

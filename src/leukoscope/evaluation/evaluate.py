@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from leukoscope.cohort.manifest import Manifest
 from leukoscope.core.provenance import RESEARCH_USE_ONLY, provenance
 from leukoscope.errors import UsageError
 from leukoscope.evaluation import curves
+from leukoscope.evaluation.benefit import PREVALENCES, decision_curve, predictive_values
 from leukoscope.evaluation.bootstrap import NUM_DRAWS, IntervalMethod
 from leukoscope.evaluation.judged_rows import (
     check_unique,
@@ -27,6 +28,7 @@ from leukoscope.evaluation.model_facts import BundleFacts, plain, read_operating
 from leukoscope.evaluation.paired import differences
 from leukoscope.evaluation.per_class import class_rows
 from leukoscope.evaluation.readings import Bools, Cells, Floats, Judgement, Metric
+from leukoscope.evaluation.reliability import read_calibration
 from leukoscope.evaluation.results import Baselines, ConfusionMatrix, Model, Report, Unreadable
 from leukoscope.evaluation.size_baseline import SizeBaseline, size_baseline
 from leukoscope.evaluation.size_matched import (
@@ -53,6 +55,7 @@ def evaluate(
     draws: int = NUM_DRAWS,
     seed: int = 0,
     interval: IntervalMethod = "expanded",
+    prevalences: Sequence[float] = PREVALENCES,
 ) -> Report:
     """Judge predictions against labels, with subjects as the unit.
 
@@ -68,10 +71,11 @@ def evaluate(
         draws: of the subject bootstrap; 0 gives no intervals.
         seed: of the draws.
         interval: how intervals are made of the draws.
+        prevalences: shares of blasts for which predictive values are given.
 
     Raises:
         TableError: for a table that cannot be judged.
-        UsageError: for a threshold beyond 0..1 or fewer than 0 draws.
+        UsageError: for a threshold or prevalence beyond 0..1, or fewer than 0 draws.
 
     >>> rows = {"cell_id": ["a", "b"], "subject_id": ["1", "H1"], "label": ["blast", "normal"]}
     >>> report = evaluate(PredictionTable(pl.DataFrame(rows | {"blast_probability": [0.9, 0.2]})))
@@ -121,6 +125,9 @@ def evaluate(
         subgroups=subgroups(measured, model),
         operating_points=read_operating_points(judged, cells, info),
         decisions=_decisions(judged),
+        calibration=read_calibration(model),
+        predictive_values=predictive_values(model, prevalences),
+        decision_curve=decision_curve(beside or model, ruler),
         confusion_matrix=ConfusionMatrix.of(model),
         classes=class_rows(judged),
         subjects=rows,
@@ -231,7 +238,6 @@ def _curves(model: Judgement, ruler: Judgement | None) -> curves.Curves:
         roc_size=curves.roc(ruler.cells.y, ruler.p) if ruler else None,
         precision_recall=curves.precision_recall(y, p),
         precision_recall_size=curves.precision_recall(ruler.cells.y, ruler.p) if ruler else None,
-        reliability=curves.reliability(y, p),
         histogram=curves.histogram(y, p),
     )
 

@@ -52,6 +52,8 @@ def draw_figures(report: Report) -> dict[str, str]:
         drawings |= {"roc": _roc, "precision_recall": _precision_recall}
     if report.num_cells:
         drawings |= {"reliability": _reliability, "probabilities": _probabilities}
+    if report.decision_curve:
+        drawings["decision_curve"] = _decision_curve
     if report.subjects:
         drawings["subjects"] = _subjects
     return {
@@ -120,8 +122,28 @@ def _curves(model: Any, size: Any) -> list[tuple[str, str, str, Any]]:
 def _reliability(axes: Axes, report: Report) -> None:
     unit_square(axes, "mean probability of a bin", "share of blasts in it")
     axes.plot([0, 1], [0, 1], color=LINE, linewidth=1)
-    bins = report.curves.reliability
+    bins = report.calibration.bins
+    for one in bins:
+        if one.ci_low is not None and one.ci_high is not None:
+            axes.plot(
+                [one.mean_probability] * 2, [one.ci_low, one.ci_high], color=MODEL, linewidth=1, alpha=0.5
+            )
     axes.plot([b.mean_probability for b in bins], [b.blast_share for b in bins], "o-", color=MODEL, ms=5)
+
+
+def _decision_curve(axes: Axes, report: Report) -> None:
+    curve = report.decision_curve
+    assert curve is not None
+    axes.axhline(0, color=INK, linewidth=0.8, label="call none a blast")
+    axes.plot(curve.threshold, curve.all_blasts, ":", color=INK, linewidth=1.2, label="call all blasts")
+    if curve.size:
+        axes.plot(curve.threshold, curve.size, "--", color=RULER, label="size alone")
+    low, high = (np.array(ends, dtype=float) for ends in (curve.model_low, curve.model_high))  # None is NaN
+    axes.fill_between(curve.threshold, low, high, color=MODEL, alpha=0.15, linewidth=0)
+    axes.plot(curve.threshold, curve.model, color=MODEL, label="model")
+    axes.set(xlabel="threshold", ylabel="net benefit", xlim=(-0.01, 1.01))
+    axes.set_ylim(-0.25 * curve.prevalence, 1.1 * curve.prevalence)
+    axes.legend(loc="lower left")
 
 
 def _probabilities(axes: Axes, report: Report) -> None:

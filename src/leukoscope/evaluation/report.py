@@ -57,6 +57,12 @@ CAPTIONS = {
         "Reliability.",
         "On the diagonal a probability means what it says. Bins hold equally many cells.",
     ),
+    "decision_curve": (
+        "Decision curve.",
+        "True positives a cell, less false positives weighed by the threshold's odds (Vickers & Elkin 2006); "
+        "the band is the 95 % interval of subjects, blasts being as common as here. A model is of use where "
+        "it lies above all other lines.",
+    ),
     "probabilities": ("Probabilities.", "How the cells of each class lie; the dotted line is the threshold."),
     "subjects": (
         "Subjects.",
@@ -128,10 +134,10 @@ def fill(template: str, **facts: Any) -> str:
 def number(value: float | None, digits: int = 3) -> str:
     """A number for people.
 
-    >>> number(0.80366), number(None)
-    ('0.804', 'undefined')
+    >>> number(0.80366), number(-0.5), number(None)
+    ('0.804', '−0.500', 'undefined')
     """
-    return "undefined" if value is None else f"{value:.{digits}f}"
+    return "undefined" if value is None else f"{value:.{digits}f}".replace("-", "−")
 
 
 def signed(value: float) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Self
 from pydantic import Field, InstanceOf
 
 from leukoscope.core.config import Config
+from leukoscope.evaluation.benefit import AtPrevalence, DecisionCurve
 from leukoscope.evaluation.bootstrap import CONFIDENCE, IntervalMethod
 from leukoscope.evaluation.curves import Curves
 from leukoscope.evaluation.leak import Leak
@@ -16,6 +17,7 @@ from leukoscope.evaluation.model_facts import OperatingPointReading
 from leukoscope.evaluation.paired import Difference
 from leukoscope.evaluation.per_class import ClassRow
 from leukoscope.evaluation.readings import Judgement, Metric
+from leukoscope.evaluation.reliability import CalibrationReading
 from leukoscope.evaluation.subgroups import Subgroup
 from leukoscope.evaluation.subject_table import SubjectMeans, SubjectRow
 from leukoscope.evaluation.table import PredictionTable
@@ -93,6 +95,9 @@ class Report(Config):
         size_matched, size_size_matched: model and ruler with both classes weighted to one distribution
             of sizes; ``None`` where the sizes are unknown.
         subgroups: the model on parts of the cells.
+        calibration: whether probabilities mean what they say.
+        predictive_values: where blasts are rarer or commoner than here.
+        decision_curve: net benefit, beside the ruler on the cells of known size.
         decisions: decision -> judged rows, as the table says; the operating points are read from
             probabilities alone.
         leak: what the judged cells share with the training cells, or that this was not checked.
@@ -128,6 +133,9 @@ class Report(Config):
     subgroups: list[Subgroup]
     operating_points: dict[str, OperatingPointReading]
     decisions: dict[str, int]
+    calibration: CalibrationReading
+    predictive_values: list[AtPrevalence]
+    decision_curve: DecisionCurve | None
     confusion_matrix: ConfusionMatrix
     classes: list[ClassRow]
     subjects: list[SubjectRow]

@@ -200,7 +200,7 @@ def _start(network: CellNetwork, choice: ModelChoice, cells: Cells) -> None:
             f"its SHA-256 is {found}, expected {choice.weights_sha256}",
             hint="take the file that was meant, or correct model.weights_sha256",
         )
-    network.start_from(given, torch.from_numpy(cells).permute(0, 3, 1, 2).float())
+    network.start_from(given, torch.tensor(cells).permute(0, 3, 1, 2).float())
 
 
 def _weights_of_file(path: Path) -> dict[str, Tensor]:
