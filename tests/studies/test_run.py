@@ -15,6 +15,7 @@ from leukoscope.cohort.splits import split
 from leukoscope.core.progress import say
 from leukoscope.errors import ConfigError, TrainingError, UsageError
 from leukoscope.evaluation.calibration import fit_temperature
+from leukoscope.evaluation.conformal import covering
 from leukoscope.evaluation.evaluate import evaluate
 from leukoscope.evaluation.table import PredictionTable
 from leukoscope.inference.predictor import Predictor
@@ -84,6 +85,15 @@ class TestOneRun:
         blasts = rows.filter(pl.col("label") == "blast")["blast_probability"].to_numpy()
         assert np.mean(blasts >= point.blast_from) >= 0.95
         assert info.calibration.subjects == point.fitted_on == "calibration subjects"
+        rows = rows.filter(pl.col("label").is_not_null())
+        expected = covering(
+            rows["blast_probability"], rows["label"] == "blast", rows["subject_id"].to_numpy().astype(str)
+        )
+        found = info.operating_points[1]
+        assert (found.name, found.target) == (expected.name, expected.target)
+        assert (found.normal_below, found.blast_from) == pytest.approx(
+            (expected.normal_below, expected.blast_from), abs=1e-4
+        )
 
     def test_names_everybody_who_fitted_anything_and_nobody_else(self, run, holdout):
         bundle, rows = open_bundle(run.bundle), pl.read_parquet(holdout)
@@ -189,10 +199,12 @@ class TestFolds:
         _, run = folds
         table = PredictionTable.read(run.predictions)
         others = table.frame.filter(pl.col("fold") != 1)
-        _, point = folds_module.pooled_limits(
+        _, (point, open_point) = folds_module.pooled_limits(
             others, table.classes, table.positive_classes, shares=None, fitted_on=""
         )
-        (reading,) = evaluate(table).operating_points.values()
+        reading, left_open = evaluate(table).operating_points.values()
+        limits = left_open.thresholds_by_fold["1"]
+        assert limits == pytest.approx((open_point.normal_below, open_point.blast_from))
         assert reading.thresholds_by_fold["1"] == (point.normal_below, point.blast_from)
         assert len(set(reading.thresholds_by_fold.values())) == 3
         frame = table.frame.with_columns(

@@ -27,7 +27,7 @@ from leukoscope.recipes import load_recipe
 from leukoscope.studies import conduct as conduct_module
 from leukoscope.studies import study as study_module
 from leukoscope.studies.conduct import conduct
-from leukoscope.studies.crew import Worker
+from leukoscope.studies.crew import ONE_THREAD, Worker
 from leukoscope.studies.outcome import Cost, Energy, Job, Need, Outcome, fingerprint, read_outcome
 from leukoscope.studies.study import study
 from leukoscope.studies.study_page import Facts, render
@@ -37,6 +37,7 @@ from leukoscope.studies.study_table import write_table
 from leukoscope.studies.study_words import joules, size
 from leukoscope.studies.suite import Suite, entries
 from leukoscope.studies.tracker import open_tracker
+from leukoscope.studies.worker import PRELOADED
 
 SUITE = """
 title: Two small recipes
@@ -527,6 +528,21 @@ def test_ctrl_c_reaches_the_run_once_and_it_goes_on_later(cohort, tmp_path):
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="forks on Linux only")
+@pytest.mark.parametrize(
+    "names", [("numpy", "scipy.linalg"), pytest.param(PRELOADED, marks=pytest.mark.slow)]
+)
+def test_what_the_worker_loads_leaves_it_able_to_fork(names):
+    """A worker that cannot fork loads the framework anew for each run, six times as long as a small run."""
+    code = (
+        "import importlib, sys\n"
+        "from leukoscope.studies.worker import can_fork\n"
+        "for name in sys.argv[1:]: importlib.import_module(name)\n"
+        "sys.exit(0 if can_fork() else 'threads are running')"
+    )
+    subprocess.run([sys.executable, "-c", code, *names], check=True, env=os.environ | ONE_THREAD)
+
+
 class TestTracker:
     def test_without_mlflow_the_extra_is_named(self, tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, "mlflow.tracking", None)
@@ -617,7 +633,7 @@ def test_quick_runs_every_model_once(tmp_path):
         for reading in row.readings["none"].values():
             assert reading.status == "done" or "GB are free" in reading.reason, row.recipe
             assert reading.status == "skipped" or reading.metrics["auroc"].estimate is not None
-    assert {row.recipe for row in found.rows if not row.readings["none"]["image"].metrics} <= {
+    assert {row.recipe for row in found.rows if not row.readings["none"]["subject"].metrics} <= {
         "convnext-xlarge"
     }
     assert not list(tmp_path.rglob("checkpoints"))

@@ -181,7 +181,9 @@ def print_report(report: Report) -> None:
     ]
     print_table(("metric", "model", "size alone"), rows)
     for name, point in report.operating_points.items():
-        print(f"{name}: sensitivity {reading(point.sensitivity)}, specificity {reading(point.specificity)}")
+        told = f"{name}: sensitivity {reading(point.sensitivity)}, specificity {reading(point.specificity)}"
+        left = point.share_indeterminate
+        print(f"{told}, indeterminate {reading(left)}" if left.estimate else told)
     for note in (*report.notes, *_without_interval(report), *_without_size(report), _leak(report)):
         print(note)
 

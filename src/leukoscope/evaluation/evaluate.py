@@ -210,10 +210,16 @@ def _notes(table: PredictionTable, cells: Cells, num_other_roles: int, made_by: 
     known = cells.subject_ids is not None
     mixed = cells.subjects.names[cells.subjects.mixed].tolist() if known else []
     fitted = fitting_roles(table)
+    repeated, p = _repeated(table), table.p
     notes = [
         (num_other_roles, f"{num_other_roles:,} rows of other roles than test are not judged."),
         (fitted, f"No row is of the test set; judged are {', '.join(fitted)} rows, which fitted the model."),
         (missing, f"No interval is given: {missing:,} cells have no subject, and cells of one are alike."),
+        (repeated, f"{repeated:,} judged cells are files that are in the table under another name, too."),
+        (
+            _votes(cells, p),
+            "All cells of a subject have one probability: these are judgements of subjects, not of cells.",
+        ),
         (mixed, f"Subjects with cells of both kinds, resampled by themselves: {', '.join(mixed[:10])}."),
         (
             made_by.is_another,
@@ -222,6 +228,27 @@ def _notes(table: PredictionTable, cells: Cells, num_other_roles: int, made_by: 
         ),
     ]
     return [text for holds, text in notes if holds]
+
+
+def _repeated(table: PredictionTable) -> int:
+    """Judged cells whose very file, by SHA-256, an earlier row has."""
+    if "sha256" not in table.judged.columns:
+        return 0
+    known = table.judged["sha256"].drop_nulls()
+    return len(known) - known.n_unique()
+
+
+def _votes(cells: Cells, p: Floats) -> bool:
+    """Whether the table holds one judgement a subject, such as its majority's, for every cell of it."""
+    if cells.subject_ids is None:
+        return False
+    size = np.bincount(cells.subjects.index)
+    spread = (
+        pl.DataFrame({"subject": cells.subjects.index, "p": p})
+        .group_by("subject")
+        .agg(pl.col("p").n_unique())
+    )
+    return bool((size > 1).sum() > 1 and (spread["p"] == 1).all() and len(np.unique(p)) > 1)
 
 
 def _decisions(table: PredictionTable) -> dict[str, int]:

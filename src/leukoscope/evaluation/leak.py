@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import polars as pl
+from pydantic import Field
 
 from leukoscope.cohort.manifest import Manifest
 from leukoscope.core.config import Config
@@ -14,6 +15,11 @@ NOT_CHECKED = "overlap with training not checked"
 FITTING = ("train", "validation", "calibration")
 """Roles of cells that fitted anything."""
 
+FITTED = {
+    "train": "its weights",
+    "validation": "its choice of epoch",
+    "calibration": "its temperature and thresholds",
+}
 MOST_NAMED = 50
 _KEYS = ("subject_id", "duplicate_group", "sha256")
 
@@ -27,6 +33,8 @@ class Leak(Config):
         subjects: judged subjects that fitted something; at most 50 are named.
         related_subjects: judged subjects that did not, but whose duplicate group did; at most 50 are named.
         num_subjects, num_related_subjects: how many they are.
+        num_by_role: of the subjects that fitted something, how many had each role; ``validation`` chose the
+            epoch, ``calibration`` temperature and thresholds.
         num_cells: judged cells of those subjects.
         num_copies: judged cells whose very file, by SHA-256, fitted something.
     """
@@ -37,6 +45,7 @@ class Leak(Config):
     related_subjects: tuple[str, ...] = ()
     num_subjects: int = 0
     num_related_subjects: int = 0
+    num_by_role: dict[str, int] = Field(default_factory=dict)
     num_cells: int = 0
     num_copies: int = 0
 
@@ -63,7 +72,18 @@ def check_leak(judged: pl.DataFrame, train: Manifest | pl.DataFrame, *, salt: st
     else:
         fitting, keys = _fitting(frame).with_columns(fold=None), keys.with_columns(fold=None)
     shared, related, copies = (_seen(keys, fitting, column) for column in _KEYS)
-    return _leak(judged["subject_id"], shared, related & ~shared, int(copies.sum()))
+    roles = _roles(keys.filter(shared), fitting)
+    return _leak(judged["subject_id"], shared, related & ~shared, int(copies.sum()), roles)
+
+
+def _roles(shared: pl.DataFrame, fitting: pl.DataFrame) -> dict[str, int]:
+    """Subjects on both sides by what they did there, where the training cells say so and are not in folds."""
+    column = next((name for name in ("role", "split") if name in fitting.columns), None)
+    if column is None or fitting["fold"].null_count() < fitting.height:
+        return {}
+    seen = fitting.join(shared.unique("subject_id"), on="subject_id", how="semi")
+    counted = dict(seen.group_by(column).agg(pl.col("subject_id").n_unique()).iter_rows())
+    return {role: counted[role] for role in FITTING if role in counted}
 
 
 def _fitting(frame: pl.DataFrame) -> pl.DataFrame:
@@ -112,12 +132,14 @@ def _seen(keys: pl.DataFrame, fitting: pl.DataFrame, column: str) -> pl.Series:
     ).to_series()
 
 
-def _leak(subjects: pl.Series, shared: pl.Series, related: pl.Series, num_copies: int) -> Leak:
+def _leak(
+    subjects: pl.Series, shared: pl.Series, related: pl.Series, num_copies: int, roles: dict[str, int]
+) -> Leak:
     fitted, kin = (subjects.filter(rows).drop_nulls().unique().sort().to_list() for rows in (shared, related))
     said = [
         text
         for number, text in (
-            (len(fitted), f"{len(fitted)} of the judged subjects fitted the model"),
+            (len(fitted), f"{len(fitted)} of the judged subjects fitted the model{_in_words(roles)}"),
             (len(kin), f"{len(kin)} judged subjects share pictures with one that fitted it"),
             (num_copies, f"{num_copies:,} of the judged files fitted it"),
         )
@@ -131,6 +153,17 @@ def _leak(subjects: pl.Series, shared: pl.Series, related: pl.Series, num_copies
         related_subjects=tuple(kin[:MOST_NAMED]),
         num_subjects=len(fitted),
         num_related_subjects=len(kin),
+        num_by_role=roles,
         num_cells=int((shared | related).sum()),
         num_copies=num_copies,
     )
+
+
+def _in_words(roles: dict[str, int]) -> str:
+    """What the subjects fitted.
+
+    >>> _in_words({"train": 3, "calibration": 1})
+    ' (3 its weights, 1 its temperature and thresholds)'
+    """
+    told = ", ".join(f"{number} {FITTED[role]}" for role, number in roles.items())
+    return f" ({told})" if told else ""

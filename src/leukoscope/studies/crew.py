@@ -16,6 +16,10 @@ from leukoscope.studies.worker import INTERRUPTED, LAST
 
 MODULE = "leukoscope.studies.worker"
 
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
+"""The linear algebra of numpy and scipy starts threads when it is loaded, which a fork would lose. A run
+hardly uses it: networks compute with torch, which has its own."""
+
 TICK = 0.2
 KILLED = 9
 """The signal by which Linux ends a process when the memory is not enough."""
@@ -79,6 +83,7 @@ class Worker:
                 stdout=subprocess.PIPE,
                 text=True,
                 start_new_session=True,
+                env=os.environ | ONE_THREAD,
             )
             self._answers = SimpleQueue()
             threading.Thread(target=_listen, args=(self._process, self._answers), daemon=True).start()

@@ -20,12 +20,12 @@ from leukoscope.core.files import write_json
 from leukoscope.core.progress import say
 from leukoscope.errors import TrainingInterruptedError
 from leukoscope.evaluation.calibration import Calibration, blast_probability, fit_temperature
-from leukoscope.evaluation.operating_points import OperatingPoint, sensitivity_at_least
+from leukoscope.evaluation.operating_points import OperatingPoint
 from leukoscope.evaluation.partitions import read_partitions
 from leukoscope.evaluation.table import PredictionTable
 from leukoscope.inference.novelty import choose_references
 from leukoscope.recipes.schema import Recipe
-from leukoscope.studies.judge import SENSITIVITY, check_agreement, draft, read_cells
+from leukoscope.studies.judge import check_agreement, draft, fit_points, read_cells
 from leukoscope.studies.prepare import prepare
 from leukoscope.studies.run import MODEL, PREDICTIONS, Run, some_of, train_split
 from leukoscope.training.curves import draw_curves
@@ -98,8 +98,8 @@ def _one_fold(recipe: Recipe, roles: Manifest, folder: Path, *, resume: bool, ha
 def pool_folds(tables: Sequence[PredictionTable], *, balanced: bool) -> PredictionTable:
     """The test rows of all folds in one table, each fold calibrated on the test rows of all other folds.
 
-    The table's metadata hold, as ``operating_points``, each fold's operating point, fitted on the other folds
-    too, so that an evaluation reads every row at a threshold that its subject had no part in.
+    The table's metadata hold, as ``operating_points``, each fold's operating points, fitted on the other
+    folds too, so that an evaluation reads every row at a threshold that its subject had no part in.
 
     The bias, where there is one, is that of the classes' shares in all folds, and so the same in each: with
     the shares of the other folds a fold with few blasts would be judged like one with many, and the other
@@ -119,11 +119,11 @@ def pool_folds(tables: Sequence[PredictionTable], *, balanced: bool) -> Predicti
     parts, points = [], {}
     for fold in np.unique(folds):
         others, here = pool.filter(pl.col("fold") != fold), pool.filter(pl.col("fold") == fold)
-        calibration, point = pooled_limits(
+        calibration, fitted = pooled_limits(
             others, classes, positive, shares=shares, fitted_on="the other folds"
         )
-        parts.append(_recalibrated(here, classes, positive, calibration, point))
-        points[str(fold)] = [point.model_dump()]
+        parts.append(_recalibrated(here, classes, positive, calibration, fitted[0]))
+        points[str(fold)] = [point.model_dump() for point in fitted]
     order = pl.DataFrame({"cell_id": pool["cell_id"]})
     frame = order.join(pl.concat(parts), on="cell_id", how="left", maintain_order="left").select(pool.columns)
     said = {"bundle_id": "pooled out of fold", "operating_points": json.dumps(points)}
@@ -137,8 +137,8 @@ def pooled_limits(
     *,
     shares: NDArray[np.float64] | None,
     fitted_on: str,
-) -> tuple[Calibration, OperatingPoint]:
-    """Calibration and operating point of the labelled, readable ones of rows with logits.
+) -> tuple[Calibration, tuple[OperatingPoint, ...]]:
+    """Calibration and operating points of the labelled, readable ones of rows with logits.
 
     Args:
         rows: of a prediction table.
@@ -153,7 +153,8 @@ def pooled_limits(
     calibration = fit_temperature(logits, labels, shares=shares, subjects=fitted_on)
     p = blast_probability(calibration.apply(logits), classes, positive)
     is_blast = rows["label"].is_in(list(positive)).to_numpy()
-    return calibration, sensitivity_at_least(p, is_blast, SENSITIVITY, fitted_on=fitted_on)
+    subjects = rows["subject_id"].fill_null("").to_numpy().astype(np.str_)
+    return calibration, fit_points(p, is_blast, subjects, fitted_on=fitted_on)
 
 
 def class_shares(rows: pl.DataFrame, classes: Sequence[str]) -> NDArray[np.float64]:
@@ -240,7 +241,7 @@ def ship(
         stop_after=epochs,
     )
     draw_curves(fitted.history, fitted.best_epoch, out / "curves.svg")
-    calibration, point = pooled_limits(
+    calibration, points = pooled_limits(
         rows,
         split.classes,
         split.positive_classes,
@@ -258,7 +259,7 @@ def ship(
     made.knowing(
         choose_references(read_cells(path, prepared, some, views=1).embedding, prepared.data.groups[some]),
         calibration=calibration,
-        operating_points=(point,),
+        operating_points=points,
         novelty=reference.model_copy(
             update={
                 "distance": median(distances),

@@ -27,6 +27,7 @@ from leukoscope.core.progress import progress
 from leukoscope.core.provenance import now, versions
 from leukoscope.errors import TrainingError
 from leukoscope.evaluation.calibration import Calibration, blast_probability, fit_temperature
+from leukoscope.evaluation.conformal import covering
 from leukoscope.evaluation.operating_points import OperatingPoint, sensitivity_at_least
 from leukoscope.evaluation.ruler import Ruler, fit_ruler
 from leukoscope.evaluation.table import PredictionTable
@@ -61,14 +62,14 @@ class Readings:
 
 @dataclass(frozen=True)
 class Limits:
-    """What is frozen before the test: calibration and operating point, and on whom they were fitted."""
+    """What is frozen before the test: calibration and operating points, and on whom they were fitted."""
 
     calibration: Calibration
-    point: OperatingPoint
+    points: tuple[OperatingPoint, ...]
 
 
 def fit_limits(prepared: Prepared, recipe: Recipe, readings: Readings, *, fitted_on: str) -> Limits:
-    """Temperature (and bias, where training drew the classes alike) and operating point on these readings.
+    """Temperature (and bias, where training drew the classes alike) and operating points on these readings.
 
     Raises:
         UsageError: when they lack a class.
@@ -81,13 +82,27 @@ def fit_limits(prepared: Prepared, recipe: Recipe, readings: Readings, *, fitted
         shares=shares if recipe.training.reweights_classes else None,
         subjects=fitted_on,
     )
-    point = sensitivity_at_least(
+    points = fit_points(
         probability(prepared, calibration, readings.logits),
         np.asarray(prepared.data.positive)[labels],
-        SENSITIVITY,
+        prepared.data.groups[readings.positions],
         fitted_on=fitted_on,
     )
-    return Limits(calibration, point)
+    return Limits(calibration, points)
+
+
+def fit_points(
+    p: NDArray[np.float64], is_blast: NDArray[np.bool_], subjects: NDArray[np.str_], *, fitted_on: str
+) -> tuple[OperatingPoint, ...]:
+    """The operating points of a bundle; the first one decides, the second leaves open what it cannot promise.
+
+    Raises:
+        UsageError: without a blast.
+    """
+    points = [sensitivity_at_least(p, is_blast, SENSITIVITY, fitted_on=fitted_on)]
+    if not is_blast.all():
+        points.append(covering(p, is_blast, subjects, fitted_on=fitted_on))
+    return tuple(points)
 
 
 def probability(

@@ -155,7 +155,7 @@ def claim(out: Path, recipe: Recipe, split: Manifest, *, fold: object = None, re
 def train_split(recipe: Recipe, split: Manifest, out: Path, *, resume: bool, hardware: Hardware) -> Run:
     """One fit on a split with roles, its bundle, its predictions.
 
-    Calibration and operating point are fitted on the calibration subjects; where the protocol has none, on
+    Calibration and operating points are fitted on the calibration subjects; where the protocol has none, on
     the validation subjects, and the bundle says so.
     """
     prepared = prepare(split, recipe.preprocess)
@@ -201,7 +201,7 @@ def write_model(
     made.knowing(
         references,
         calibration=limits.calibration,
-        operating_points=(limits.point,),
+        operating_points=limits.points,
         novelty=limit,
         metrics=metrics,
         evidence=evidence,

@@ -27,7 +27,8 @@ LAST = "last"
 """What stands behind the exit code of a run after which the worker ends."""
 
 
-def _can_fork() -> bool:
+def can_fork() -> bool:
+    """Whether this process has one thread alone, on a system that forks safely."""
     if sys.platform != "linux":
         return False
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
@@ -43,7 +44,7 @@ def main() -> None:
     for name in PRELOADED:
         importlib.import_module(name)
     for line in iter(sys.stdin.readline, ""):
-        if not _can_fork():
+        if not can_fork():
             _answer(answers, f"{_work(line)} {LAST}")
             return
         _answer(answers, str(_forked(line)))
