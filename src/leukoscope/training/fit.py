@@ -32,7 +32,7 @@ from leukoscope.training.data import CellData
 from leukoscope.training.draw import Index
 from leukoscope.training.keeper import BEST, LAST, InterruptedFit, Keeper
 from leukoscope.training.losses import class_weights
-from leukoscope.training.memory import keep_freed_memory
+from leukoscope.training.memory import give_back_freed_memory, keep_freed_memory
 from leukoscope.training.module import CellModule
 from leukoscope.training.refit import refit_head, refittable_head
 
@@ -122,6 +122,7 @@ def fit(
         if not keeper.finished:
             with _stop_on_interrupt(keeper), suppress(InterruptedFit):
                 _trainer(recipe, hardware, keeper).fit(module, cells, ckpt_path=start)
+    give_back_freed_memory()
     if keeper.best_epoch < 0:
         raise TrainingInterruptedError("no epoch was finished", hint="--resume starts again")
     if not all(math.isfinite(row["train_loss"]) for row in keeper.history):
