@@ -59,7 +59,9 @@ class DeLong(Config):
     def of(cls, y: Bools, first: Floats, second: Floats) -> Self:
         """From labels and two sets of probabilities, (N,) each; by midranks (Sun and Xu 2014).
 
-        >>> found = DeLong.of(np.array([True, True, False, False]), np.array([.9, .4, .6, .1]), np.zeros(4))
+        >>> import numpy as np
+        >>> y, first = np.array([True, True, False, False]), np.array([0.9, 0.4, 0.6, 0.1])
+        >>> found = DeLong.of(y, first, np.zeros(4))
         >>> found.difference
         0.25
         """

@@ -14,9 +14,9 @@ from leukoscope.evaluation.bootstrap import Interval
 from leukoscope.evaluation.ranking import Ranking, ratio
 from leukoscope.evaluation.readings import Floats, Judgement, Metric, interval_of, read_metric
 
-NUM_LOGITS = 64
+NUM_LOGITS = 16
 CHUNK = 4_000_000
-STEPS, LONGEST_STEP, ACCURACY = 25, 5.0, 1e-8
+STEPS, LONGEST_STEP, ACCURACY = 25, 5.0, 1e-4  # Newton's last step; what is left is its square
 
 
 class ReliabilityBin(Config):
@@ -133,7 +133,7 @@ class _Points(NamedTuple):
 
 
 def slopes(model: Judgement) -> Floats:
-    """(1 + B,): fitted on the table, and for each draw on its cells, put together in 64 bins of the logit.
+    """(1 + B,): fitted on the table, and for each draw on its cells, put together in 16 bins of the logit.
 
     NaN where the regression has no end, because the classes are told apart without an error.
     """
