@@ -73,6 +73,7 @@ def test_size_alone_reads_chance():
 
 def test_readings_have_intervals(judged):
     judgement, weights = judged
-    readings = read_size_matched(size_matched_values(judgement, weights), judgement)
+    readings = read_size_matched([judgement], weights)
+    assert read_size_matched([judgement], np.zeros_like(weights)) is None
     for reading in readings.values():
         assert reading.ci_low < reading.estimate < reading.ci_high

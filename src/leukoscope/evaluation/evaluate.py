@@ -27,7 +27,7 @@ from leukoscope.evaluation.leak import NOT_CHECKED, Leak, check_leak
 from leukoscope.evaluation.model_facts import BundleFacts, plain, read_operating_points
 from leukoscope.evaluation.paired import differences
 from leukoscope.evaluation.per_class import class_rows
-from leukoscope.evaluation.readings import Bools, Cells, Floats, Judgement, Metric
+from leukoscope.evaluation.readings import Bools, Cells, Floats, Judgement
 from leukoscope.evaluation.reliability import read_calibration
 from leukoscope.evaluation.results import Baselines, ConfusionMatrix, Model, Report, Unreadable
 from leukoscope.evaluation.size_baseline import SizeBaseline, size_baseline
@@ -35,7 +35,6 @@ from leukoscope.evaluation.size_matched import (
     box_areas,
     overlap_weights,
     read_size_matched,
-    size_matched_values,
 )
 from leukoscope.evaluation.subgroups import subgroups, with_measures
 from leukoscope.evaluation.subject_table import subject_means, subject_rows
@@ -120,8 +119,8 @@ def evaluate(
             size=ruler.metrics if ruler else None, size_source=size.source, size_reason=size.reason
         ),
         model_minus_size=differences(beside, ruler) if beside and ruler else None,
-        size_matched=_size_matched(model, weights),
-        size_size_matched=_size_matched(ruler, weights[known]) if ruler is not None else None,
+        size_matched=read_size_matched([model], weights),
+        size_size_matched=read_size_matched([ruler], weights[known]) if ruler is not None else None,
         subgroups=subgroups(measured, model),
         operating_points=read_operating_points(judged, cells, info),
         decisions=_decisions(judged),
@@ -157,13 +156,6 @@ def _same_cells(model: Judgement, size: SizeBaseline) -> tuple[Judgement | None,
     if size.p is None or known is None:
         return None, None, np.zeros(len(model.p), dtype=np.bool_)
     return model.part(known), Judgement(model.cells, size.p, model.threshold).part(known), known
-
-
-def _size_matched(judgement: Judgement, weights: Floats) -> dict[str, Metric] | None:
-    """Metrics with both classes weighted to one distribution of sizes; ``None`` where no size is shared."""
-    if not weights.any():
-        return None
-    return read_size_matched(size_matched_values(judgement, weights), judgement)
 
 
 def _model(table: PredictionTable, info: Mapping[str, Any]) -> Model:

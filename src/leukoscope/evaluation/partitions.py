@@ -24,7 +24,6 @@ from leukoscope.evaluation.size_matched import (
     box_areas,
     overlap_weights,
     read_size_matched,
-    size_matched_values,
 )
 from leukoscope.evaluation.subgroups import with_measures
 from leukoscope.evaluation.subject_table import SubjectMeans, SubjectRow, subject_means, subject_rows
@@ -126,8 +125,10 @@ def read_partitions(
         },
         size=ruler.metrics if ruler else None,
         minus_size=differences(model.part(known), ruler) if ruler else None,
-        size_matched=_size_matched(model, weights),
-        size_size_matched=_size_matched(ruler, None if weights is None else weights[known]),
+        size_matched=read_size_matched(model.each, weights),
+        size_size_matched=None
+        if ruler is None or weights is None
+        else read_size_matched(ruler.each, weights[known]),
         without={subject: _without(model, subject) for subject in without},
         subjects=rows,
         subject_means=subject_means(rows, first.positive_classes, draws=draws, seed=seed),
@@ -148,13 +149,6 @@ def _aligned(tables: Sequence[PredictionTable]) -> list[PredictionTable]:
             )
         aligned.append(PredictionTable(frame, table.metadata))
     return aligned
-
-
-def _size_matched(judgement: MeanJudgement | None, weights: Floats | None) -> dict[str, Metric] | None:
-    if judgement is None or weights is None or not weights.any():
-        return None
-    values = _mean([size_matched_values(one, weights) for one in judgement.each])
-    return read_size_matched(values, judgement)
 
 
 def _without(model: MeanJudgement, subject: str) -> dict[str, Metric]:

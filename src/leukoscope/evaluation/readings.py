@@ -160,10 +160,7 @@ def read_metric(
         reason = metrics.undefined_reason(name, num_blasts, len(cells.y) - num_blasts)
         found = Interval(None, None, reason)
     else:
-        found = interval_of(name, values, cells)
-        if found.low is not None and found.low == found.high:
-            # five people without an error do not say that a sixth has none
-            found = Interval(None, None, "no interval: every draw of subjects reads the same")
+        found = interval_of_reading(name, values, cells)
     return Metric(
         estimate=estimate,
         ci_low=found.low,
@@ -182,6 +179,17 @@ def interval_of(name: str, values: Floats, cells: Cells) -> Interval:
     if len(values) == 1:
         return Interval(None, None, "no interval: no draws were asked for")
     return interval(**_drawn(name, values, cells))
+
+
+def interval_of_reading(name: str, values: Floats, cells: Cells) -> Interval:
+    """The same of a figure by itself, with no interval where every draw reads the same.
+
+    Five people without an error do not say that a sixth has none. A difference may be nothing in every draw.
+    """
+    found = interval_of(name, values, cells)
+    if found.low is not None and found.low == found.high:
+        return Interval(None, None, "no interval: every draw of subjects reads the same")
+    return found
 
 
 def p_value_of(name: str, values: Floats, cells: Cells) -> float | None:

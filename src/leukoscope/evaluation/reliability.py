@@ -10,9 +10,8 @@ import numpy.typing as npt
 
 from leukoscope.core.config import Config
 from leukoscope.evaluation import metrics
-from leukoscope.evaluation.bootstrap import Interval
 from leukoscope.evaluation.ranking import Ranking, ratio
-from leukoscope.evaluation.readings import Floats, Judgement, Metric, interval_of, read_metric
+from leukoscope.evaluation.readings import Floats, Judgement, Metric, interval_of_reading, read_metric
 
 NUM_LOGITS = 16
 CHUNK = 4_000_000
@@ -86,7 +85,7 @@ def read_calibration(model: Judgement) -> CalibrationReading:
     cells = times @ totals(share_of_bin)
     shares = ratio(times @ totals(share_of_bin * y[:, None]), cells)
     means = ratio(times[:1] @ totals(share_of_bin * model.p[:, None]), cells[:1])[0]
-    ends = [_ends(interval_of("reliability", column, model.cells)) for column in shares.T]
+    ends = [interval_of_reading("reliability", column, model.cells) for column in shares.T]
     return CalibrationReading(
         slope=_metric("slope", slopes(model), model),
         intercept=_metric("intercept", intercepts(model), model),
@@ -95,18 +94,13 @@ def read_calibration(model: Judgement) -> CalibrationReading:
             ReliabilityBin(
                 mean_probability=float(np.clip(mean, 0, 1)),
                 blast_share=float(np.clip(share, 0, 1)),
-                ci_low=low,
-                ci_high=high,
+                ci_low=end.low,
+                ci_high=end.high,
                 num_cells=len(y) / metrics.NUM_BINS,
             )
-            for mean, share, (low, high) in zip(means, shares[0], ends, strict=True)
+            for mean, share, end in zip(means, shares[0], ends, strict=True)
         ],
     )
-
-
-def _ends(found: Interval) -> tuple[float | None, float | None]:
-    """None for a bin in which every draw reads the same."""
-    return (None, None) if found.low == found.high else (found.low, found.high)
 
 
 def bin_shares(model: Judgement) -> Floats:

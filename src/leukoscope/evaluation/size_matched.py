@@ -8,6 +8,8 @@ more than chance.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 
@@ -64,7 +66,14 @@ def size_matched_values(judgement: Judgement, weights: Floats) -> dict[str, Floa
     return {"auroc": areas, **shares}
 
 
-def read_size_matched(values: dict[str, Floats], judgement: Judgement) -> dict[str, Metric]:
-    """The metrics of :func:`size_matched_values` with their intervals."""
-    called = judgement.p >= judgement.threshold
-    return {name: read_metric(name, values[name], judgement.cells, called) for name in NAMES}
+def read_size_matched(judgements: Sequence[Judgement], weights: Floats | None) -> dict[str, Metric] | None:
+    """The metrics of :func:`size_matched_values` with intervals, means over judgements of the same cells.
+
+    ``None`` where no size is known or shared by the classes.
+    """
+    if weights is None or not weights.any():
+        return None
+    each = [size_matched_values(one, weights) for one in judgements]
+    cells, called = judgements[0].cells, judgements[0].p >= judgements[0].threshold
+    values = {name: np.mean([one[name] for one in each], axis=0) for name in NAMES}
+    return {name: read_metric(name, values[name], cells, called) for name in NAMES}

@@ -12,7 +12,7 @@ from leukoscope.core.config import Config
 from leukoscope.evaluation.bootstrap import NUM_DRAWS, IntervalMethod
 from leukoscope.evaluation.by_subject import wilson
 from leukoscope.evaluation.ranking import ratio
-from leukoscope.evaluation.readings import Bools, Cells, Floats, interval_of
+from leukoscope.evaluation.readings import Bools, Cells, Floats, interval_of_reading
 from leukoscope.evaluation.subject_pairs import auroc_of_draws
 
 Ends = tuple[float, float] | None
@@ -95,6 +95,7 @@ def subject_rows(judged: pl.DataFrame, y: Bools, p: Floats, *, threshold: float)
     frame = judged.select("subject_id", "label").with_columns(
         right=pl.Series(called == y), called=pl.Series(called), p=pl.Series(p)
     )
+    low, high = wilson(pl.col("called").sum(), pl.len())
     rows = (
         frame.filter(pl.col("subject_id").is_not_null())
         .group_by("subject_id")
@@ -106,10 +107,11 @@ def subject_rows(judged: pl.DataFrame, y: Bools, p: Floats, *, threshold: float)
             accuracy=pl.col("right").mean(),
             blast_fraction=pl.col("called").mean(),
             mean_probability=pl.col("p").mean(),
+            ci_low=low,
+            ci_high=high,
         )
     )
-    made = (SubjectRow(**row).with_interval() for row in rows.iter_rows(named=True))
-    return sorted(made, key=_by_label_and_number)
+    return sorted((SubjectRow(**row) for row in rows.iter_rows(named=True)), key=_by_label_and_number)
 
 
 def _by_label_and_number(row: SubjectRow) -> tuple[str, list[tuple[int, str]]]:
@@ -174,10 +176,8 @@ def _mean(name: str, values: Floats, kept: Bools, once: Cells) -> tuple[float | 
 
 
 def _ends(name: str, values: Floats, once: Cells) -> Ends:
-    found = interval_of(name, values, once)
-    if found.low is None or found.high is None or found.low == found.high:
-        return None  # draws that all read the same say nothing of how far another might be
-    return found.low, found.high
+    found = interval_of_reading(name, values, once)
+    return None if found.low is None or found.high is None else (found.low, found.high)
 
 
 def _wilson(share: float, num: int) -> tuple[float, float]:
