@@ -14,8 +14,6 @@ from leukoscope.cli.output import IntervalName, Json, print_json, print_table
 if TYPE_CHECKING:
     from leukoscope.evaluation.compare import Comparison
 
-SHOWN = ("auroc", "weighted_f1")
-
 
 def compare(
     tables: Annotated[
@@ -84,6 +82,7 @@ def named(paths: Sequence[Path]) -> dict[str, Path]:
 
 def print_comparison(comparison: Comparison) -> None:
     """Print every pair's differences, the tests that ignore subjects, and what must be said first."""
+    from leukoscope.evaluation.paired import PAIRED
     from leukoscope.evaluation.report import p_text
 
     for stamp in comparison.stamps:
@@ -92,7 +91,7 @@ def print_comparison(comparison: Comparison) -> None:
         f"{comparison.num_cells:,} cells of {comparison.num_subjects or 'unknown'} subjects that all judge; "
         f"threshold {comparison.threshold:g}"
     )
-    for name in SHOWN:
+    for name in PAIRED:
         rows = []
         for pair in comparison.pairs:
             found = pair.differences[name]

@@ -11,7 +11,7 @@ from leukoscope.evaluation.bootstrap import INTERVAL_WORDS
 from leukoscope.evaluation.cell_tests import IGNORES_SUBJECTS
 from leukoscope.evaluation.compare import Comparison, DisputedCell
 from leukoscope.evaluation.figures import LINE, draw, unit_square
-from leukoscope.evaluation.paired import Difference
+from leukoscope.evaluation.paired import PAIRED, Difference
 from leukoscope.evaluation.pictures import Picture, read_pictures
 from leukoscope.evaluation.report import FIGURES, METRIC_LABELS, NUMBERS, PAGE, STAMP_TEXTS, fill, inline
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ROC = "roc"
-FIRST_SHOWN = ("auroc", "weighted_f1")
 COLOURS = ("#6a3d9a", "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#8c8c8c")
 """From the palette of Okabe and Ito, with the purple that other figures have for a model."""
 STYLES = ("-", "--", ":")
@@ -64,7 +63,7 @@ def render(comparison: Comparison, figure: str) -> str:
         stamp_texts=STAMP_TEXTS,
         metric_labels=METRIC_LABELS,
         interval_words=INTERVAL_WORDS,
-        first_shown=FIRST_SHOWN,
+        first_shown=PAIRED,
         ignores_subjects=IGNORES_SUBJECTS,
         scale=scale,
         whisker=lambda found: whisker(found, scale),
@@ -94,7 +93,7 @@ def draw_rocs(comparison: Comparison) -> str:
 
 def _scale(comparison: Comparison) -> float:
     """The largest difference that the axes of the page reach: the furthest end of an interval, rounded up."""
-    found = [pair.differences[name] for pair in comparison.pairs for name in FIRST_SHOWN]
+    found = [pair.differences[name] for pair in comparison.pairs for name in PAIRED]
     ends = [abs(end) for one in found for end in (one.difference, one.ci_low, one.ci_high) if end is not None]
     furthest = max(ends, default=0.0)
     return next((step for step in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if furthest <= step), 1.0)
