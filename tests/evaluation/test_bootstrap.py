@@ -140,7 +140,17 @@ def test_p_is_below_a_level_where_the_interval_of_that_level_holds_no_zero(num_s
 def test_p_of_no_difference_is_one_and_of_too_few_subjects_none():
     assert p_value(np.zeros(100), 9) == 1
     assert p_value(np.linspace(-1, 1, 100), 4) is None
-    assert p_value(np.full(999, 0.1), 40) > 0
+
+
+def test_what_lies_beyond_the_outermost_draw_is_not_told():
+    """Draws that all lie above zero say less of five people than of fifty."""
+    p = [p_value(np.random.default_rng(0).uniform(0.1, 0.2, 1999), n) for n in (5, 15, 50)]
+    expected = []
+    for n in (5, 15, 50):
+        quantile = stats.norm.ppf(1 / 2000) / np.sqrt(n / (n - 1))
+        expected.append(2 * stats.t.cdf(quantile, n - 1))
+    assert p == pytest.approx(expected, abs=2e-4)
+    assert p[0] > 0.03 > p[1] > p[2] > 0
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -273,23 +273,29 @@ def p_value(
 
     It is one less the confidence at which the difference's interval just reaches zero.
 
-    ``None`` where there is no interval to give. Nothing below one in B + 1 is told of B draws.
+    ``None`` where there is no interval to give. An interval that is cut beyond the outermost of B draws, at
+    less than one in B + 1, is unknown and taken to hold zero: five people cannot give a p of 0.001.
 
     Args:
         draws, num_subjects, method, bend: as :func:`interval` takes them.
     """
 
+    edge = 1 / (len(draws) + 1)
+
     def holds_zero(confidence: float) -> bool:
+        low, high = _levels(method, confidence, num_subjects, bend)
+        if min(low, 1 - high) < edge:
+            return True
         found = interval(draws, num_subjects, confidence=confidence, method=method, bend=bend)
         return found.low is None or found.high is None or found.low <= 0 <= found.high
 
     if interval(draws, num_subjects).reason is not None:
         return None
-    least, most = 0.0, 1 - 1 / (len(draws) + 1)
+    least, most = 0.0, 1 - edge
     if holds_zero(least):
         return 1.0
     if not holds_zero(most):
-        return 1 - most
+        return edge
     while most - least > P_ACCURACY:
         middle = (least + most) / 2
         least, most = (least, middle) if holds_zero(middle) else (middle, most)

@@ -142,8 +142,8 @@ def _decision_curve(axes: Axes, report: Report) -> None:
     axes.fill_between(curve.threshold, low, high, color=MODEL, alpha=0.15, linewidth=0)
     axes.plot(curve.threshold, curve.model, color=MODEL, label="model")
     axes.set(xlabel="threshold", ylabel="net benefit", xlim=(-0.01, 1.01))
-    axes.set_ylim(-0.25 * curve.prevalence, 1.1 * curve.prevalence)
-    axes.legend(loc="lower left")
+    axes.set_ylim(-0.5 * curve.prevalence, 1.1 * curve.prevalence)  # room for the legend below all curves
+    axes.legend(loc="lower right")
 
 
 def _probabilities(axes: Axes, report: Report) -> None:
