@@ -37,6 +37,7 @@ COMMANDS = (
     ["export"],
     ["predict"],
     ["evaluate"],
+    ["calibrate"],
     ["compare"],
     *(["data", name] for name in ("synth", "index", "check", "split", "audit", "fetch")),
     *(["bundle", name] for name in ("show", "verify")),

@@ -17,6 +17,7 @@ from leukoscope.errors import ConfigError, TrainingError, UsageError
 from leukoscope.evaluation.calibration import fit_temperature
 from leukoscope.evaluation.conformal import covering
 from leukoscope.evaluation.evaluate import evaluate
+from leukoscope.evaluation.recalibrate import fit_table
 from leukoscope.evaluation.table import PredictionTable
 from leukoscope.inference.predictor import Predictor
 from leukoscope.recipes import load_recipe
@@ -199,9 +200,7 @@ class TestFolds:
         _, run = folds
         table = PredictionTable.read(run.predictions)
         others = table.frame.filter(pl.col("fold") != 1)
-        _, (point, open_point) = folds_module.pooled_limits(
-            others, table.classes, table.positive_classes, shares=None, fitted_on=""
-        )
+        _, (point, open_point) = fit_table(others, table.classes, table.positive_classes, fitted_on="")
         reading, left_open = evaluate(table).operating_points.values()
         limits = left_open.thresholds_by_fold["1"]
         assert limits == pytest.approx((open_point.normal_below, open_point.blast_from))
@@ -227,7 +226,7 @@ class TestFolds:
         frame = pl.DataFrame(
             {
                 "cell_id": [str(cell) for cell in range(400)],
-                "subject_id": [str(cell % 20) for cell in range(400)],
+                "subject_id": [str(cell // 20) for cell in range(400)],
                 "label": np.where(blasts, "blast", "normal"),
                 "split": "test",
                 "fold": np.repeat([0, 1], 200),
@@ -240,7 +239,8 @@ class TestFolds:
                 "error": pl.Series([None] * 400, dtype=pl.String),
             }
         )
-        pool = folds_module.pool_folds([PredictionTable(frame, dict(table.metadata))], balanced=True)
+        tables = [PredictionTable(frame, dict(table.metadata))]
+        pool = folds_module.pool_folds(tables, load_recipe("leukoscope-s"))
         before = roc_auc_score(blasts, score)
         assert roc_auc_score(blasts, pool.frame["blast_probability"]) > before - 0.005
         shares = pool.frame.group_by("fold").agg(pl.col("blast_probability").mean()).sort("fold")

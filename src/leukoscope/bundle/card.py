@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from leukoscope.bundle.format import FITTING_ROLES, BundleInfo
 from leukoscope.core.config import write_yaml
 from leukoscope.core.provenance import RESEARCH_USE_ONLY
+from leukoscope.evaluation.calibration import Calibration
 from leukoscope.evaluation.paired import Difference
 from leukoscope.evaluation.partitions import Evidence
 from leukoscope.evaluation.readings import Metric
@@ -198,10 +199,10 @@ def _decisions(info: BundleInfo) -> Iterator[str]:
     calibration, novelty = info.calibration, info.novelty
     yield "## Probabilities and decisions"
     yield (
-        f"Probabilities are calibrated by {calibration.method} {calibration.temperature:.3f}, fitted on "
-        f"{calibration.subjects or 'cells that this bundle does not name'}.{_bias(info)} "
-        "Below `normal below` a cell is `normal`, from `blast from` on it is `blast`, between them "
-        "`indeterminate`. The first row decides."
+        f"Probabilities are calibrated by {_method(calibration)}, fitted on "
+        f"{calibration.subjects or 'cells that this bundle does not name'}."
+        f"{_bias(info)}{_chosen(calibration)} Below `normal below` a cell is `normal`, from `blast from` on "
+        "it is `blast`, between them `indeterminate`. The first row decides."
     )
     yield _table(
         ("operating point", "normal below", "blast from", "fitted on"),
@@ -220,9 +221,30 @@ def _decisions(info: BundleInfo) -> Iterator[str]:
         )
 
 
+def _method(calibration: Calibration) -> str:
+    if calibration.method == "temperature":
+        return f"temperature {calibration.temperature:.3f}"
+    if calibration.method == "platt":
+        return f"Platt scaling (slope {1 / calibration.temperature:.3f}, offset {calibration.bias[-1]:+.3f})"
+    if calibration.beta is not None:
+        a, b, c = calibration.beta
+        return f"beta calibration (a {a:.3f}, b {b:.3f}, c {c:+.3f})"
+    return f"isotonic regression ({len(calibration.knots)} knots)"
+
+
+def _chosen(calibration: Calibration) -> str:
+    if not calibration.cross_validated:
+        return ""
+    losses = ", ".join(f"{name} {loss:.4f}" for name, loss in calibration.cross_validated.items())
+    return (
+        f" It was chosen by its log loss on calibration subjects left out: {losses}; temperature scaling "
+        "stays where no other is better by more than a standard error over subjects."
+    )
+
+
 def _bias(info: BundleInfo) -> str:
     bias = info.calibration.bias
-    if not any(bias):
+    if info.calibration.method != "temperature" or not any(bias):
         return ""
     shares = ", ".join(f"{name} {value:+.3f}" for name, value in zip(info.classes, bias, strict=True))
     return (

@@ -18,6 +18,7 @@ import typer
 from leukoscope import __version__
 from leukoscope.cli import (
     bundle,
+    calibrate,
     compare,
     data,
     demo,
@@ -51,6 +52,7 @@ app.command()(export.export)
 app.add_typer(bundle.app)
 app.command()(predict.predict)
 app.command()(evaluate.evaluate)
+app.command()(calibrate.calibrate)
 app.command()(compare.compare)
 
 

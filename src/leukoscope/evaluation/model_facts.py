@@ -46,7 +46,7 @@ class OperatingPointReading(Config):
     """
 
     criterion: str
-    target: float
+    target: float | None
     fitted_on: str
     normal_below: float | None
     blast_from: float | None
@@ -63,20 +63,20 @@ def read_operating_points(
 ) -> dict[str, OperatingPointReading]:
     """The operating points of the table, else of the bundle, on the judged cells.
 
-    The table's metadata may hold ``operating_points``, JSON: fold (as text) -> list of points that were
-    fitted without that fold. So out-of-fold rows are read at thresholds that none of their subjects
-    fitted.
+    The table's metadata may hold ``operating_points``, JSON: a list of points, or fold (as text) -> list of
+    points that were fitted without that fold. So out-of-fold rows are read at thresholds that none of their
+    subjects fitted.
 
     Raises:
         TableError: when a fold has no operating points.
     """
-    if "operating_points" in table.metadata:
-        by_fold = {
-            key: _points(value) for key, value in json.loads(table.metadata["operating_points"]).items()
-        }
+    said = json.loads(table.metadata.get("operating_points", "null"))
+    if isinstance(said, dict):
+        by_fold = {key: _points(value) for key, value in said.items()}
         names = [point.name for point in next(iter(by_fold.values()), [])]
         return {name: _read_by_fold(name, by_fold, table, cells) for name in names}
-    return {point.name: _read(point, table.p, cells) for point in _points(info.get("operating_points", ()))}
+    points = _points(info.get("operating_points", ()) if said is None else said)
+    return {point.name: _read(point, table.p, cells) for point in points}
 
 
 def _points(values: Any) -> list[OperatingPoint]:

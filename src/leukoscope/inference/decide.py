@@ -7,9 +7,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from leukoscope.bundle.format import BundleInfo
+from leukoscope.evaluation.operating_points import BETWEEN, INDETERMINATE
 
-INDETERMINATE = "indeterminate"
-BETWEEN = "between thresholds"
 NOVEL = "novel"
 
 

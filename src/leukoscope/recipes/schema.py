@@ -7,11 +7,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from leukoscope.cells.preprocess import Preprocess
 from leukoscope.core.config import Config, nearest, override, parse, read_yaml
 from leukoscope.errors import UsageError
+from leukoscope.evaluation.calibrators import CalibrationChoice
+from leukoscope.evaluation.criteria import CRITERIA, check_criteria
 
 Normalisation = Literal["own", "unit", "imagenet"]
 ImageUnit = Literal["subject", "image"]
@@ -193,7 +195,12 @@ class Protocol(Config):
 
 
 class Recipe(Config):
-    """A whole recipe. ``choices`` gives the reason of every value that its document left open."""
+    """A whole recipe. ``choices`` gives the reason of every value that its document left open.
+
+    ``calibration`` is how logits become probabilities, ``operating_points`` where they decide, the first one
+    for the rows: see :func:`~leukoscope.evaluation.calibrators.fit_calibration` and
+    :func:`~leukoscope.evaluation.criteria.fit_points`.
+    """
 
     name: str
     title: str
@@ -205,7 +212,18 @@ class Recipe(Config):
     augmentation: Augmentation = Augmentation()
     training: TrainingChoice = TrainingChoice()
     views: Literal[1, 8] = 1
+    calibration: CalibrationChoice = "auto"
+    operating_points: tuple[str, ...] = CRITERIA
     choices: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("operating_points")
+    @classmethod
+    def _known_points(cls, criteria: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            check_criteria(criteria)
+        except UsageError as error:
+            raise ValueError(f"{error.message} ({error.hint})" if error.hint else error.message) from None
+        return criteria
 
 
 def list_recipes() -> list[str]:

@@ -7,11 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from leukoscope.bundle.read import open_bundle
 from leukoscope.cohort.manifest import Manifest
@@ -19,13 +16,12 @@ from leukoscope.cohort.splits import fold_roles
 from leukoscope.core.files import write_json
 from leukoscope.core.progress import say
 from leukoscope.errors import TrainingInterruptedError
-from leukoscope.evaluation.calibration import Calibration, blast_probability, fit_temperature
-from leukoscope.evaluation.operating_points import OperatingPoint
 from leukoscope.evaluation.partitions import read_partitions
+from leukoscope.evaluation.recalibrate import calibrate_by_fold, class_shares, fit_table
 from leukoscope.evaluation.table import PredictionTable
 from leukoscope.inference.novelty import choose_references
 from leukoscope.recipes.schema import Recipe
-from leukoscope.studies.judge import check_agreement, draft, fit_points, read_cells
+from leukoscope.studies.judge import check_agreement, draft, read_cells, wanted
 from leukoscope.studies.prepare import prepare
 from leukoscope.studies.run import MODEL, PREDICTIONS, Run, some_of, train_split
 from leukoscope.training.curves import draw_curves
@@ -70,9 +66,7 @@ def train_partition(
         runs.append(_one_fold(recipe, fold_roles(split, fold), folder, resume=resume, hardware=hardware))
         if runs[-1].interrupted:
             raise TrainingInterruptedError(f"folds before {fold} are finished", hint="--resume goes on")
-    pool = pool_folds(
-        [PredictionTable.read(run.predictions) for run in runs], balanced=recipe.training.reweights_classes
-    )
+    pool = pool_folds([PredictionTable.read(run.predictions) for run in runs], recipe)
     pool.write(out / PREDICTIONS)
     return Partition(split, out, runs, pool)
 
@@ -95,107 +89,24 @@ def _one_fold(recipe: Recipe, roles: Manifest, folder: Path, *, resume: bool, ha
     return run
 
 
-def pool_folds(tables: Sequence[PredictionTable], *, balanced: bool) -> PredictionTable:
+def pool_folds(tables: Sequence[PredictionTable], recipe: Recipe) -> PredictionTable:
     """The test rows of all folds in one table, each fold calibrated on the test rows of all other folds.
 
-    The table's metadata hold, as ``operating_points``, each fold's operating points, fitted on the other
-    folds too, so that an evaluation reads every row at a threshold that its subject had no part in.
-
-    The bias, where there is one, is that of the classes' shares in all folds, and so the same in each: with
-    the shares of the other folds a fold with few blasts would be judged like one with many, and the other
-    way round, which spoils the order of cells from different folds.
+    The bias, where training drew the classes alike, is that of the classes' shares in all folds, and so the
+    same in each: with the shares of the other folds a fold with few blasts would be judged like one with
+    many, and the other way round, which spoils the order of cells from different folds.
 
     Args:
         tables: one of each fold, with ``split``, ``fold`` and ``logit_<class>``.
-        balanced: whether training drew all classes alike.
+        recipe: what they were trained with.
 
     Raises:
         UsageError: when the rows of the other folds lack a class.
     """
-    pool = pl.concat([table.frame.filter(pl.col("split") == "test") for table in tables])
-    classes, positive = tables[0].classes, tables[0].positive_classes
-    folds = pool["fold"].to_numpy()
-    shares = class_shares(pool, classes) if balanced else None
-    parts, points = [], {}
-    for fold in np.unique(folds):
-        others, here = pool.filter(pl.col("fold") != fold), pool.filter(pl.col("fold") == fold)
-        calibration, fitted = pooled_limits(
-            others, classes, positive, shares=shares, fitted_on="the other folds"
-        )
-        parts.append(_recalibrated(here, classes, positive, calibration, fitted[0]))
-        points[str(fold)] = [point.model_dump() for point in fitted]
-    order = pl.DataFrame({"cell_id": pool["cell_id"]})
-    frame = order.join(pl.concat(parts), on="cell_id", how="left", maintain_order="left").select(pool.columns)
-    said = {"bundle_id": "pooled out of fold", "operating_points": json.dumps(points)}
-    return PredictionTable(frame, dict(tables[0].metadata) | said)
-
-
-def pooled_limits(
-    rows: pl.DataFrame,
-    classes: Sequence[str],
-    positive: Sequence[str],
-    *,
-    shares: NDArray[np.float64] | None,
-    fitted_on: str,
-) -> tuple[Calibration, tuple[OperatingPoint, ...]]:
-    """Calibration and operating points of the labelled, readable ones of rows with logits.
-
-    Args:
-        rows: of a prediction table.
-        classes, positive: names of all classes, and of the positive ones.
-        shares: (K,) of the classes where training drew them alike, else ``None``; see
-            :func:`~leukoscope.evaluation.calibration.fit_temperature`.
-        fitted_on: whose rows these are, in words.
-    """
-    rows = _readable(rows)
-    logits = _logits(rows, classes)
-    labels = np.asarray([classes.index(label) for label in rows["label"]])
-    calibration = fit_temperature(logits, labels, shares=shares, subjects=fitted_on)
-    p = blast_probability(calibration.apply(logits), classes, positive)
-    is_blast = rows["label"].is_in(list(positive)).to_numpy()
-    subjects = rows["subject_id"].fill_null("").to_numpy().astype(np.str_)
-    return calibration, fit_points(p, is_blast, subjects, fitted_on=fitted_on)
-
-
-def class_shares(rows: pl.DataFrame, classes: Sequence[str]) -> NDArray[np.float64]:
-    """(K,) share of each class of the labelled, readable rows."""
-    found = _readable(rows)["label"]
-    return np.asarray([(found == name).mean() for name in classes], dtype=np.float64)
-
-
-def _readable(rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.filter(pl.col("error").is_null() & pl.col("label").is_not_null())
-
-
-def _logits(rows: pl.DataFrame, classes: Sequence[str]) -> NDArray[np.float64]:
-    return rows.select(f"logit_{name}" for name in classes).to_numpy().astype(np.float64)
-
-
-def _recalibrated(
-    rows: pl.DataFrame,
-    classes: Sequence[str],
-    positive: Sequence[str],
-    calibration: Calibration,
-    point: OperatingPoint,
-) -> pl.DataFrame:
-    """The same rows with another calibration; an unreadable row stays empty, a forbidden decision stays
-    so."""
-    logits = _logits(rows, classes)
-    known = np.isfinite(logits).all(axis=1)
-    probabilities = np.full(logits.shape, np.nan)
-    probabilities[known] = calibration.apply(logits[known])
-    p = np.where(known, probabilities.sum(axis=1, where=[name in positive for name in classes]), np.nan)
-    columns: dict[str, Any] = {f"probability_{name}": probabilities[:, k] for k, name in enumerate(classes)}
-    fresh = pl.DataFrame({"blast_probability": p, "called": point.decide(p), **columns}).fill_nan(None)
-    decided = pl.col("decision").is_in(["blast", "normal"])
-    return (
-        rows.with_columns(
-            *(fresh[name].cast(rows.schema[name]) for name in ("blast_probability", *columns)),
-            fresh["called"],
-        )
-        .with_columns(pl.when(decided).then(pl.col("called")).otherwise(pl.col("decision")).alias("decision"))
-        .drop("called")
-    )
+    rows = pl.concat([table.frame.filter(pl.col("split") == "test") for table in tables])
+    pool = PredictionTable(rows, dict(tables[0].metadata) | {"bundle_id": "pooled out of fold"})
+    shares = class_shares(rows, pool.classes) if recipe.training.reweights_classes else None
+    return calibrate_by_fold(pool, wanted(recipe), shares=shares)[0]
 
 
 def ship(
@@ -241,10 +152,11 @@ def ship(
         stop_after=epochs,
     )
     draw_curves(fitted.history, fitted.best_epoch, out / "curves.svg")
-    calibration, points = pooled_limits(
+    calibration, points = fit_table(
         rows,
         split.classes,
         split.positive_classes,
+        wanted(recipe),
         shares=class_shares(rows, split.classes) if recipe.training.reweights_classes else None,
         fitted_on="out-of-fold rows of all subjects",
     )

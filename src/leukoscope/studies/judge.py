@@ -26,9 +26,9 @@ from leukoscope.core.files import sha256_file
 from leukoscope.core.progress import progress
 from leukoscope.core.provenance import now, versions
 from leukoscope.errors import TrainingError
-from leukoscope.evaluation.calibration import Calibration, blast_probability, fit_temperature
-from leukoscope.evaluation.conformal import covering
-from leukoscope.evaluation.operating_points import OperatingPoint, sensitivity_at_least
+from leukoscope.evaluation.calibration import Calibration, blast_probability
+from leukoscope.evaluation.operating_points import OperatingPoint
+from leukoscope.evaluation.recalibrate import Limits, Wanted, fit_limits
 from leukoscope.evaluation.ruler import Ruler, fit_ruler
 from leukoscope.evaluation.table import PredictionTable
 from leukoscope.inference.backends import make_backend
@@ -42,7 +42,6 @@ from leukoscope.training.cache import in_batches
 from leukoscope.training.draw import Index
 
 AGREEMENT = 1e-4
-SENSITIVITY = 0.95
 
 
 @dataclass(frozen=True)
@@ -60,49 +59,30 @@ class Readings:
         return Readings(positions, self.logits[where], self.embedding[where])
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What is frozen before the test: calibration and operating points, and on whom they were fitted."""
-
-    calibration: Calibration
-    points: tuple[OperatingPoint, ...]
-
-
-def fit_limits(prepared: Prepared, recipe: Recipe, readings: Readings, *, fitted_on: str) -> Limits:
-    """Temperature (and bias, where training drew the classes alike) and operating points on these readings.
+def read_limits(prepared: Prepared, recipe: Recipe, readings: Readings, *, fitted_on: str) -> Limits:
+    """Calibration and operating points, as the recipe wants them, of these readings.
 
     Raises:
         UsageError: when they lack a class.
     """
     labels = prepared.data.labels[readings.positions]
     shares = np.bincount(labels, minlength=readings.logits.shape[1]) / len(labels)
-    calibration = fit_temperature(
+    return fit_limits(
         readings.logits,
         labels,
-        shares=shares if recipe.training.reweights_classes else None,
-        subjects=fitted_on,
-    )
-    points = fit_points(
-        probability(prepared, calibration, readings.logits),
         np.asarray(prepared.data.positive)[labels],
         prepared.data.groups[readings.positions],
+        classes=prepared.manifest.classes,
+        positive=prepared.manifest.positive_classes,
+        wanted=wanted(recipe),
+        shares=shares if recipe.training.reweights_classes else None,
         fitted_on=fitted_on,
     )
-    return Limits(calibration, points)
 
 
-def fit_points(
-    p: NDArray[np.float64], is_blast: NDArray[np.bool_], subjects: NDArray[np.str_], *, fitted_on: str
-) -> tuple[OperatingPoint, ...]:
-    """The operating points of a bundle; the first one decides, the second leaves open what it cannot promise.
-
-    Raises:
-        UsageError: without a blast.
-    """
-    points = [sensitivity_at_least(p, is_blast, SENSITIVITY, fitted_on=fitted_on)]
-    if not is_blast.all():
-        points.append(covering(p, is_blast, subjects, fitted_on=fitted_on))
-    return tuple(points)
+def wanted(recipe: Recipe) -> Wanted:
+    """How a recipe's probabilities are calibrated, and at which points they decide."""
+    return Wanted(recipe.calibration, recipe.operating_points)
 
 
 def probability(

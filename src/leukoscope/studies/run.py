@@ -25,10 +25,10 @@ from leukoscope.recipes.schema import Recipe, load_recipe
 from leukoscope.studies.judge import (
     check_agreement,
     draft,
-    fit_limits,
     novelty,
     probability,
     read_cells,
+    read_limits,
     table_of,
 )
 from leukoscope.studies.prepare import Prepared, open_split, prepare
@@ -157,7 +157,15 @@ def train_split(recipe: Recipe, split: Manifest, out: Path, *, resume: bool, har
 
     Calibration and operating points are fitted on the calibration subjects; where the protocol has none, on
     the validation subjects, and the bundle says so.
+
+    Raises:
+        UsageError: when the recipe calibrates two classes, and there are more.
     """
+    if recipe.calibration not in ("auto", "temperature") and len(split.classes) != 2:
+        raise UsageError(
+            f"{recipe.calibration} calibration is for two classes, there are {len(split.classes)}",
+            hint="--set calibration=temperature",
+        )
     prepared = prepare(split, recipe.preprocess)
     fitted = fit(
         recipe,
@@ -184,7 +192,7 @@ def write_model(
     readings = read_cells(path, prepared, known)
     held_out = "calibration" if len(prepared.positions("calibration")) else "validation"
     held = readings.at(prepared.positions(held_out))
-    limits = fit_limits(prepared, recipe, held, fitted_on=f"{held_out} subjects")
+    limits = read_limits(prepared, recipe, held, fitted_on=f"{held_out} subjects")
     test = prepared.positions("test")
     check_agreement(fitted.network, path, prepared, test if len(test) else known, limits.calibration)
     references, limit = novelty(
