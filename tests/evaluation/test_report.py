@@ -84,7 +84,15 @@ def test_the_folder_holds_what_is_promised(written):
     names = {path.relative_to(page.parent).as_posix() for path in page.parent.rglob("*") if path.is_file()}
     figures = {
         f"figures/{name}.svg"
-        for name in ("roc", "precision_recall", "reliability", "probabilities", "subjects", "decision_curve")
+        for name in (
+            "roc",
+            "precision_recall",
+            "reliability",
+            "probabilities",
+            "subjects",
+            "decision_curve",
+            "risk_coverage",
+        )
     }
     assert names == {"report.html", "report.json", "predictions.parquet"} | figures
 

@@ -58,6 +58,10 @@ def evaluate(
     interval: Annotated[
         IntervalName, typer.Option(help="How 95 % intervals are made of 2,000 draws of subjects.")
     ] = "expanded",
+    near: Annotated[
+        bool,
+        typer.Option("--near", help="Also look for near copies of training pictures; needs --data."),
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """Judge predictions, or a bundle on cells.
@@ -81,6 +85,7 @@ def evaluate(
             threshold=threshold,
             interval=interval,
             prevalences=prevalence or PREVALENCES,
+            near=near,
         )
         page = None if out is None else write_report(report, out)
     if as_json:
@@ -198,4 +203,4 @@ def _without_size(report: Report) -> list[str]:
 
 
 def _leak(report: Report) -> str:
-    return report.leak if isinstance(report.leak, str) else report.leak.summary
+    return report.leak if isinstance(report.leak, str) else f"{report.leak.summary}; {report.leak.near_note}"

@@ -10,22 +10,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import polars as pl
 
-from leukoscope.cells.decode import decode
-from leukoscope.cells.measure import find_body
 from leukoscope.cohort.audit_report import KINDS, LeakFinding, LeakReport
-from leukoscope.cohort.index import pixel_fingerprint
+from leukoscope.cohort.inspection import Inspected, inspect_pictures
 from leukoscope.cohort.layouts.cnmc2019 import parse_name
 from leukoscope.cohort.manifest import SPLITS, Manifest
-from leukoscope.cohort.near import Print, near_copies, take_print
+from leukoscope.cohort.near import near_copies
 from leukoscope.cohort.official import subject_groups
-from leukoscope.core.files import sha256_bytes
-from leukoscope.core.parallel import ordered_map
-from leukoscope.core.progress import track
-from leukoscope.errors import ImageError, LayoutError, ManifestError
+from leukoscope.errors import ManifestError
 
 __all__ = ["LeakFinding", "LeakReport", "audit"]
 
@@ -53,7 +47,7 @@ def audit(split: Manifest, *, near: bool = True, workers: int = 0) -> LeakReport
     ]
     notes = list(_notes(split, rows))
     if near:
-        pictures = _look(split, workers)
+        pictures = inspect_pictures(split, workers)
         findings += _copies(rows, pictures, names)
         notes += _unseen(split, pictures)
     else:
@@ -130,37 +124,7 @@ def _shared(
         )
 
 
-class _Picture(NamedTuple):
-    """What is kept of one image: the fingerprint of its pixels without the black around, and its print."""
-
-    pixels: str | None = None
-    print: Print | None = None
-    altered: bool = False
-    reason: str = ""
-
-
-def _look(split: Manifest, workers: int) -> list[_Picture]:
-    try:
-        images = split.images()
-    except LayoutError as error:
-        return [_Picture(reason=error.message)] * len(split)
-
-    def look(row: tuple[str, str]) -> _Picture:
-        path, sha256 = row
-        try:
-            data = images.read(path)
-            image = decode(data, name=path)
-        except ImageError as error:
-            return _Picture(reason=error.reason)
-        body = find_body(image)
-        pixels = None if body is None else pixel_fingerprint(body.pixels)
-        return _Picture(pixels, take_print(image), altered=sha256 not in ("", sha256_bytes(data)))
-
-    work = ordered_map(look, split.frame.select("path", "sha256").iter_rows(), workers=workers)
-    return list(track(work, "looking at cells", len(split)))
-
-
-def _copies(rows: pl.DataFrame, pictures: Sequence[_Picture], names: Sequence[str]) -> Iterator[LeakFinding]:
+def _copies(rows: pl.DataFrame, pictures: Sequence[Inspected], names: Sequence[str]) -> Iterator[LeakFinding]:
     """Equal pixels in different files, then near copies that are not equal."""
     pixels = pl.Series("pixels", [picture.pixels for picture in pictures], dtype=pl.String)
     yield from _shared(rows.with_columns(pixels), "pixels", "exact-copy", names, apart="sha256")
@@ -194,7 +158,7 @@ def _notes(split: Manifest, rows: pl.DataFrame) -> Iterator[str]:
         yield f"{len(mixed):,} subjects have cells of several classes (first '{mixed[0]}'): one person each?"
 
 
-def _unseen(split: Manifest, pictures: Sequence[_Picture]) -> Iterator[str]:
+def _unseen(split: Manifest, pictures: Sequence[Inspected]) -> Iterator[str]:
     """Which pictures could not be compared, and which are not what was indexed."""
     paths = split.frame["path"]
     unread = [place for place, picture in enumerate(pictures) if picture.reason]

@@ -25,11 +25,13 @@ from leukoscope.evaluation.judged_rows import (
 )
 from leukoscope.evaluation.leak import NOT_CHECKED, Leak, check_leak
 from leukoscope.evaluation.model_facts import BundleFacts, plain, read_operating_points
+from leukoscope.evaluation.near_leak import with_near_copies
 from leukoscope.evaluation.paired import differences
 from leukoscope.evaluation.per_class import class_rows
 from leukoscope.evaluation.readings import Bools, Cells, Floats, Judgement
 from leukoscope.evaluation.reliability import read_calibration
 from leukoscope.evaluation.results import Baselines, ConfusionMatrix, Model, Report, Unreadable
+from leukoscope.evaluation.selective import risk_coverage
 from leukoscope.evaluation.size_baseline import SizeBaseline, size_baseline
 from leukoscope.evaluation.size_matched import (
     box_areas,
@@ -55,6 +57,7 @@ def evaluate(
     seed: int = 0,
     interval: IntervalMethod = "expanded",
     prevalences: Sequence[float] = PREVALENCES,
+    near: bool = False,
 ) -> Report:
     """Judge predictions against labels, with subjects as the unit.
 
@@ -71,10 +74,12 @@ def evaluate(
         seed: of the draws.
         interval: how intervals are made of the draws.
         prevalences: shares of blasts for which predictive values are given.
+        near: also compare the pictures of ``data`` with those that fitted the model: near copies.
 
     Raises:
         TableError: for a table that cannot be judged.
-        UsageError: for a threshold or prevalence beyond 0..1, or fewer than 0 draws.
+        UsageError: for a threshold or prevalence beyond 0..1, fewer than 0 draws, or near copies to be found
+            without ``data`` and ``train``.
 
     >>> rows = {"cell_id": ["a", "b"], "subject_id": ["1", "H1"], "label": ["blast", "normal"]}
     >>> report = evaluate(PredictionTable(pl.DataFrame(rows | {"blast_probability": [0.9, 0.2]})))
@@ -82,6 +87,11 @@ def evaluate(
     (1.0, 'no interval: 1 subjects in a class, 5 are needed')
     """
     _check_arguments(threshold, draws)
+    if near and (data is None or train is None):
+        raise UsageError(
+            "near copies are found in pictures: of the judged cells, and of those that fitted the model",
+            hint="give --data SOURCE, and --train MANIFEST or the bundle",
+        )
     table = table if isinstance(table, PredictionTable) else PredictionTable.read(table)
     info = plain(bundle_info)
     table = knowing_classes(table, info, data)
@@ -94,7 +104,7 @@ def evaluate(
     made_by = _model(judged, info)
     measured = with_measures(judged.judged, data)
     weights = overlap_weights(judged.y, box_areas(measured))
-    leak = _leak(judged, train, info, made_by)
+    leak = _leak(judged, train, info, made_by, data if near else None)
     rows = subject_rows(judged.judged, judged.y, judged.p, threshold=threshold)
     return Report(
         research_use_only=RESEARCH_USE_ONLY,
@@ -127,6 +137,7 @@ def evaluate(
         calibration=read_calibration(model),
         predictive_values=predictive_values(model, prevalences),
         decision_curve=decision_curve(beside or model, ruler),
+        risk_coverage=risk_coverage(beside or model, ruler),
         confusion_matrix=ConfusionMatrix.of(model),
         classes=class_rows(judged),
         subjects=rows,
@@ -170,13 +181,20 @@ def _model(table: PredictionTable, info: Mapping[str, Any]) -> Model:
 
 
 def _leak(
-    table: PredictionTable, train: Manifest | pl.DataFrame | None, info: Mapping[str, Any], made_by: Model
+    table: PredictionTable,
+    train: Manifest | pl.DataFrame | None,
+    info: Mapping[str, Any],
+    made_by: Model,
+    pictures: Manifest | None,
 ) -> Leak | str:
     if train is None or made_by.is_another:
         return NOT_CHECKED
     privacy = info.get("privacy") or {}
     salt = privacy.get("salt") if privacy.get("hashed") and isinstance(train, pl.DataFrame) else None
-    return check_leak(table.judged, train, salt=salt)
+    leak = check_leak(table.judged, train, salt=salt)
+    if pictures is None:
+        return leak
+    return with_near_copies(leak, table.judged, pictures, train, salt=salt)
 
 
 def _origins(

@@ -54,6 +54,8 @@ def draw_figures(report: Report) -> dict[str, str]:
         drawings |= {"reliability": _reliability, "probabilities": _probabilities}
     if report.decision_curve:
         drawings["decision_curve"] = _decision_curve
+    if report.risk_coverage:
+        drawings["risk_coverage"] = _risk_coverage
     if report.subjects:
         drawings["subjects"] = _subjects
     return {
@@ -144,6 +146,19 @@ def _decision_curve(axes: Axes, report: Report) -> None:
     axes.set(xlabel="threshold", ylabel="net benefit", xlim=(-0.01, 1.01))
     axes.set_ylim(-0.5 * curve.prevalence, 1.1 * curve.prevalence)  # room for the legend below all curves
     axes.legend(loc="lower right")
+
+
+def _risk_coverage(axes: Axes, report: Report) -> None:
+    curve = report.risk_coverage
+    assert curve is not None
+    if curve.size:
+        axes.plot(curve.coverage, curve.size, "--", color=RULER, label="size alone")
+    low, high = (np.array(ends, dtype=float) for ends in (curve.error_low, curve.error_high))  # None is NaN
+    axes.fill_between(curve.coverage, low, high, color=MODEL, alpha=0.15, linewidth=0)
+    axes.plot(curve.coverage, curve.error, color=MODEL, label="model")
+    axes.set(xlabel="share of cells answered", ylabel="share of these called wrong", xlim=(-0.01, 1.01))
+    axes.set_ylim(bottom=0)
+    axes.legend(loc="upper left")
 
 
 def _probabilities(axes: Axes, report: Report) -> None:

@@ -12,6 +12,7 @@ from leukoscope.core.config import Config
 from leukoscope.errors import TableError
 
 NOT_CHECKED = "overlap with training not checked"
+NEAR_NOT_CHECKED = "near copies not looked for"
 FITTING = ("train", "validation", "calibration")
 """Roles of cells that fitted anything."""
 
@@ -22,6 +23,16 @@ FITTED = {
 }
 MOST_NAMED = 50
 _KEYS = ("subject_id", "duplicate_group", "sha256")
+
+
+class NearPair(Config):
+    """A judged cell and a cell that fitted the model which show the same; ``similarity`` is at most 1."""
+
+    cell_id: str
+    fitted_cell_id: str
+    subject_id: str | None
+    fitted_subject_id: str | None
+    similarity: float
 
 
 class Leak(Config):
@@ -37,6 +48,10 @@ class Leak(Config):
             epoch, ``calibration`` temperature and thresholds.
         num_cells: judged cells of those subjects.
         num_copies: judged cells whose very file, by SHA-256, fitted something.
+        num_near_copies: judged cells of other subjects that show a cell which fitted something, turned,
+            moved, re-compressed or photographed again; ``None`` where the pictures were not compared.
+        near_copies: these pairs, at most 50.
+        near_note: how far the pictures were compared, in words.
     """
 
     summary: str
@@ -48,6 +63,9 @@ class Leak(Config):
     num_by_role: dict[str, int] = Field(default_factory=dict)
     num_cells: int = 0
     num_copies: int = 0
+    num_near_copies: int | None = None
+    near_copies: tuple[NearPair, ...] = ()
+    near_note: str = NEAR_NOT_CHECKED
 
 
 def check_leak(judged: pl.DataFrame, train: Manifest | pl.DataFrame, *, salt: str | None = None) -> Leak:
@@ -95,16 +113,17 @@ def _fitting(frame: pl.DataFrame) -> pl.DataFrame:
 
 def _keys(judged: pl.DataFrame, train: pl.DataFrame, salt: str | None) -> pl.DataFrame:
     """For each judged row what it could be recognised by, named as in ``train``."""
-    keys = judged.select(_salted(judged["subject_id"], salt))
+    keys = judged.select(salted(judged["subject_id"], salt))
     if "sha256" in judged.columns:
-        keys = keys.with_columns(_salted(judged["sha256"], salt))
+        keys = keys.with_columns(salted(judged["sha256"], salt))
     if "duplicate_group" not in train.columns:
         return keys
     groups = train.select("subject_id", "duplicate_group").drop_nulls().unique("subject_id", keep="first")
     return keys.join(groups, on="subject_id", how="left", maintain_order="left")
 
 
-def _salted(values: pl.Series, salt: str | None) -> pl.Series:
+def salted(values: pl.Series, salt: str | None) -> pl.Series:
+    """Subjects or files as a private bundle of this salt names them; as they are for ``None``."""
     if salt is None:
         return values
     hashed = [value and hashlib.sha256(f"{salt}:{value}".encode()).hexdigest() for value in values]

@@ -63,6 +63,11 @@ CAPTIONS = {
         "the band is the 95 % interval of subjects, blasts being as common as here. A model is of use where "
         "it lies above all other lines.",
     ),
+    "risk_coverage": (
+        "Risk and coverage.",
+        "Errors that are left when only the cells furthest from the threshold are answered; the band is the "
+        "95 % interval of subjects. A model that knows when it errs falls to the left.",
+    ),
     "probabilities": ("Probabilities.", "How the cells of each class lie; the dotted line is the threshold."),
     "subjects": (
         "Subjects.",

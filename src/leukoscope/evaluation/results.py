@@ -18,6 +18,7 @@ from leukoscope.evaluation.paired import Difference
 from leukoscope.evaluation.per_class import ClassRow
 from leukoscope.evaluation.readings import Judgement, Metric
 from leukoscope.evaluation.reliability import CalibrationReading
+from leukoscope.evaluation.selective import RiskCoverage
 from leukoscope.evaluation.subgroups import Subgroup
 from leukoscope.evaluation.subject_table import SubjectMeans, SubjectRow
 from leukoscope.evaluation.table import PredictionTable
@@ -98,6 +99,8 @@ class Report(Config):
         calibration: whether probabilities mean what they say.
         predictive_values: where blasts are rarer or commoner than here.
         decision_curve: net benefit, beside the ruler on the cells of known size.
+        risk_coverage: errors left where the least certain cells are not answered, beside the ruler on the
+            cells of known size.
         decisions: decision -> judged rows, as the table says; the operating points are read from
             probabilities alone.
         leak: what the judged cells share with the training cells, or that this was not checked.
@@ -136,6 +139,7 @@ class Report(Config):
     calibration: CalibrationReading
     predictive_values: list[AtPrevalence]
     decision_curve: DecisionCurve | None
+    risk_coverage: RiskCoverage | None
     confusion_matrix: ConfusionMatrix
     classes: list[ClassRow]
     subjects: list[SubjectRow]
