@@ -35,7 +35,7 @@ def with_near_copies(
             update={"near_note": f"near copies not looked for: no {which} picture is at hand"}
         )
     sides = [*_sides(cells, train, judged=True), *_sides(fitted, train, judged=False)]
-    seen = [*inspect_pictures(cells), *inspect_pictures(fitted)]
+    seen = _inspect(cells, fitted)
     pairs: dict[str, NearPair] = {}
     names = pl.concat([one.frame.select("cell_id", "subject_id", "sha256") for one in (cells, fitted)]).rows()
     for pair in near_copies([one.print for one in seen], sides):
@@ -68,6 +68,15 @@ def _sides(cells: Manifest, train: Manifest | pl.DataFrame, *, judged: bool) -> 
     if isinstance(train, Manifest) and train.metadata.get("protocol") == FOLDS:
         return cells.frame["fold"].fill_null(-1).to_list()
     return [int(judged)] * len(cells)
+
+
+def _inspect(cells: Manifest, fitted: Manifest) -> list[Inspected]:
+    """Of the judged cells, then of those that fitted; out of fold they are the same, and read once."""
+    trained = inspect_pictures(fitted)
+    known = dict(zip(fitted.frame["path"], trained, strict=True)) if fitted.root == cells.root else {}
+    others = cells.with_frame(cells.frame.filter(~pl.col("path").is_in(list(known))))
+    known |= zip(others.frame["path"], inspect_pictures(others), strict=True)
+    return [*(known[path] for path in cells.frame["path"]), *trained]
 
 
 def _note(cells: Manifest, fitted: Manifest, seen: Sequence[Inspected]) -> str:
