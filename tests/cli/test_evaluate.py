@@ -88,3 +88,14 @@ def test_options_that_do_not_fit_together(leukoscope, options, table, tiny_bundl
     ran = leukoscope("evaluate", *(word.format(**places) for word in options))
     assert ran.code == 2
     assert not ran.out
+
+
+def test_a_table_of_another_program_with_labels_of_its_own(leukoscope, tmp_path):
+    path = tmp_path / "theirs.csv"
+    path.write_text("cell_id,subject_id,label,blast_probability\na,1,1,0.9\nb,H1,0,0.2\n")
+    refused = leukoscope("evaluate", path)
+    assert refused.code == 2 and "--positive 1" in refused.err
+    assert (
+        leukoscope("evaluate", path, "--positive", "1", "--json").document["metrics"]["auroc"]["estimate"]
+        == 1
+    )

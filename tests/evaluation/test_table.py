@@ -152,3 +152,27 @@ def test_the_columns_are_those_of_the_command_line_document():
 
 def test_no_stamp():
     assert stamps({"leaky": "false"}) == ""
+
+
+def test_all_and_hem_are_understood_where_the_file_names_no_classes(tmp_path):
+    rows = {"cell_id": ["a", "b", "c"], "subject_id": ["1", "H1", "2"], "blast_probability": [0.9, 0.2, 0.5]}
+    path = tmp_path / "theirs.csv"
+    pl.DataFrame(rows | {"label": ["ALL", "hem", None]}).write_csv(path)
+    assert PredictionTable.read(path).frame["label"].to_list() == ["blast", "normal", None]
+    assert PredictionTable.read(path, positive=["ALL"]).y.tolist() == [True, False]
+    pl.DataFrame(rows | {"label": ["ALL", "hem", "pre-B"]}).write_csv(path)
+    with pytest.raises(TableError, match="'pre-B'") as caught:
+        _ = PredictionTable.read(path).y
+    assert "--positive" in caught.value.hint
+
+
+def test_a_class_that_counts_as_blast_must_be_there(tmp_path):
+    rows = {"cell_id": ["a", "b"], "subject_id": ["1", "H1"], "blast_probability": [0.9, 0.2]}
+    path = tmp_path / "theirs.csv"
+    pl.DataFrame(rows | {"label": ["1", "0"]}).write_csv(path)
+    assert PredictionTable.read(path, positive=["1"]).y.tolist() == [True, False]
+    with pytest.raises(TableError, match="no cell has the label '2'"):
+        PredictionTable.read(path, positive=["2"])
+    columns = {"label": ["ALL", "HEM"], "probability_ALL": [0.9, 0.2], "probability_HEM": [0.1, 0.8]}
+    with pytest.raises(TableError, match="'blast' among the classes"):
+        _ = PredictionTable(pl.DataFrame(rows | columns)).y

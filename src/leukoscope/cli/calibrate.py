@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from leukoscope.cli.failures import keeping
-from leukoscope.cli.output import Json, print_json, print_table
+from leukoscope.cli.output import Json, Positive, names_in, print_json, print_table
 
 if TYPE_CHECKING:
     from leukoscope.evaluation.recalibrate import Limits
@@ -43,6 +43,7 @@ def calibrate(
             "blasts), covering-0.9.",
         ),
     ] = None,
+    positive: Positive = "",
     as_json: Json = False,
 ) -> int:
     """Calibrate predictions, and fix thresholds, on people who are not judged.
@@ -57,9 +58,10 @@ def calibrate(
     from leukoscope.evaluation.table import PredictionTable
 
     with keeping("nothing was written"):
-        other = None if on is None else PredictionTable.read(on)
+        names = names_in(positive)
+        other = None if on is None else PredictionTable.read(on, positive=names)
         wanted = Wanted(method, tuple(point or CRITERIA))
-        calibrated, limits = fit(PredictionTable.read(table), other, wanted)
+        calibrated, limits = fit(PredictionTable.read(table, positive=names), other, wanted)
         calibrated.write(out)
     if out.suffix != ".parquet":
         say(f"{out.suffix} keeps no operating points: 'evaluate' sees those of a .parquet")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from leukoscope.cli.failures import keeping
-from leukoscope.cli.output import IntervalName, Json, print_json, print_table
+from leukoscope.cli.output import IntervalName, Json, Positive, names_in, print_json, print_table
 
 if TYPE_CHECKING:
     from leukoscope.evaluation.compare import Comparison
@@ -30,6 +30,7 @@ def compare(
     interval: Annotated[
         IntervalName, typer.Option(help="How 95 % intervals are made of 2,000 draws of subjects.")
     ] = "expanded",
+    positive: Positive = "",
     as_json: Json = False,
 ) -> int:
     """Set prediction tables beside each other, on the cells that all of them judge.
@@ -42,7 +43,10 @@ def compare(
     from leukoscope.evaluation.table import PredictionTable
 
     with keeping("nothing was written"):
-        read = {name: PredictionTable.read(path) for name, path in named(tables).items()}
+        count_as_blast = names_in(positive)
+        read = {
+            name: PredictionTable.read(path, positive=count_as_blast) for name, path in named(tables).items()
+        }
         manifest = None if data is None else open_cohort(data)
         comparison = judge(read, data=manifest, threshold=threshold, interval=interval)
         page = None if out is None else write_comparison(comparison, out)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from leukoscope.cli.failures import FAILED, keeping
-from leukoscope.cli.output import Json, print_json, print_table
+from leukoscope.cli.output import Json, names_in, print_json, print_table
 
 if TYPE_CHECKING:
     from leukoscope.cohort.check_report import CheckReport
@@ -81,7 +81,7 @@ def index(
             source,
             layout=layout,
             subject_pattern=subject_pattern,
-            positive=[name.strip() for name in positive.split(",") if name.strip()],
+            positive=names_in(positive),
             rename=_renamed(rename or []),
             subjects_csv=subjects_csv,
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from leukoscope.cli.failures import FAILED, keeping
-from leukoscope.cli.output import IntervalName, Json, print_json, print_table, reading
+from leukoscope.cli.output import IntervalName, Json, Positive, names_in, print_json, print_table, reading
 
 if TYPE_CHECKING:
     import polars as pl
@@ -62,6 +62,7 @@ def evaluate(
         bool,
         typer.Option("--near", help="Also look for near copies of training pictures; needs --data."),
     ] = False,
+    positive: Positive = "",
     as_json: Json = False,
 ) -> int:
     """Judge predictions, or a bundle on cells.
@@ -74,7 +75,9 @@ def evaluate(
 
     with keeping("nothing was written"):
         if is_table(target):
-            table, opened, manifest = _read_table(target, bundle, train, data, part)
+            table, opened, manifest = _read_table(
+                target, bundle, train, data, part, positive=names_in(positive)
+            )
         else:
             table, opened, manifest = _predict(target, bundle, train, data, part)
         report = judge(
@@ -108,7 +111,13 @@ def is_table(target: str) -> bool:
 
 
 def _read_table(
-    target: str, bundle: str | None, train: Path | None, data: Path | None, part: Part | None
+    target: str,
+    bundle: str | None,
+    train: Path | None,
+    data: Path | None,
+    part: Part | None,
+    *,
+    positive: tuple[str, ...],
 ) -> tuple[PredictionTable, Bundle | None, Manifest | None]:
     from leukoscope.bundle.read import open_bundle
     from leukoscope.cohort.open import open_cohort
@@ -119,7 +128,7 @@ def _read_table(
         raise UsageError("expected --bundle or --train, got both", hint="a bundle knows what fitted it")
     if part is not None:
         raise UsageError("--split is for judging a bundle", hint="of a table the test rows are judged")
-    table = PredictionTable.read(target)
+    table = PredictionTable.read(target, positive=positive)
     opened = None if bundle is None else open_bundle(bundle)
     return table, opened, None if data is None else open_cohort(data)
 

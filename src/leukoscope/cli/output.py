@@ -12,6 +12,20 @@ import typer
 IntervalName = Literal["expanded", "percentile", "bca"]
 """Of ``evaluation.bootstrap.IntervalMethod``, which would load numpy for ``--help``."""
 
+Positive = Annotated[
+    str, typer.Option("--positive", metavar="NAME,NAME", help="Labels of a table that count as blast.")
+]
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """Names that were given with commas between.
+
+    >>> names_in("pre-B, pro-B"), names_in("")
+    (('pre-B', 'pro-B'), ())
+    """
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
 
 

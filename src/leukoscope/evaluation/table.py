@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from leukoscope.cohort.classes import KNOWN
 from leukoscope.core.files import atomic
 from leukoscope.errors import TableError
 
@@ -102,6 +103,8 @@ class PredictionTable:
     def read(cls, path: Path | str, *, positive: Sequence[str] = ()) -> Self:
         """Read a table from CSV, Parquet or JSON lines, told apart by the ending.
 
+        Where the file does not name its classes, ``ALL`` and ``HEM`` are blast and normal, in any case.
+
         Args:
             path: the file.
             positive: names of the classes that count as blast, where the file itself does not say so and they
@@ -113,7 +116,10 @@ class PredictionTable:
         path = Path(path)
         frame, metadata = _read(path)
         if positive:
+            _check_named(path, frame, positive)
             metadata["positive_classes"] = json.dumps(list(positive))
+        elif "label" in frame.columns and not _names_classes(frame, metadata):
+            frame = frame.with_columns(_known_labels(frame["label"]))
         try:
             return cls(frame, metadata)
         except TableError as error:
@@ -220,6 +226,31 @@ class PredictionTable:
         return self.judged["subject_id"].fill_null("").to_numpy().astype(np.str_)
 
 
+def _check_named(path: Path, frame: pl.DataFrame, positive: Sequence[str]) -> None:
+    found = (
+        frame["label"].cast(pl.Utf8).drop_nulls().unique().sort().to_list()
+        if "label" in frame.columns
+        else []
+    )
+    if found and not set(found) & set(positive):
+        raise TableError(
+            f"{path}: no cell has the label {' or '.join(map(repr, positive))}. Received: {', '.join(found)}",
+            hint="name labels that are there: --positive NAME,NAME",
+        )
+
+
+def _names_classes(frame: pl.DataFrame, metadata: Mapping[str, str]) -> bool:
+    named = any(name.startswith("probability_") for name in frame.columns)
+    return named or bool({"classes", "positive_classes"} & set(metadata))
+
+
+def _known_labels(labels: pl.Series) -> pl.Series:
+    """``all`` and ``hem`` as blast and normal where all labels are among the known ones."""
+    lower = labels.cast(pl.Utf8).str.to_lowercase()
+    understood = lower.drop_nulls().is_in([*KNOWN, ""]).all()
+    return lower.replace(KNOWN).alias("label") if understood else labels
+
+
 def _read(path: Path) -> tuple[pl.DataFrame, dict[str, str]]:
     _check_suffix(path)
     if not path.is_file():
@@ -234,9 +265,8 @@ def _read(path: Path) -> tuple[pl.DataFrame, dict[str, str]]:
         return _unstamped(pl.read_ndjson(path, infer_schema_length=None))
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise TableError(
-            f"{path}: cannot be read as {path.suffix[1:]}: {reason}", hint="check the file"
-        ) from None
+        hint = "separate columns by commas" if path.suffix == ".csv" else "check the file"
+        raise TableError(f"{path}: cannot be read as {path.suffix[1:]}: {reason}", hint=hint) from None
 
 
 def _unstamped(frame: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, str]]:
@@ -299,10 +329,14 @@ def _check_probability(frame: pl.DataFrame, name: str) -> None:
 
 def _check_labels(labels: pl.Series, classes: Sequence[str], positive: Sequence[str]) -> None:
     found = labels.unique().sort().to_list()
-    known = {*classes, *positive}
-    unknown = [name for name in found if name not in known]
-    if unknown:
+    missing = sorted(set(positive) - set(classes))
+    if missing:
+        raise TableError(
+            f"expected '{missing[0]}' among the classes. Received: {', '.join(classes)}",
+            hint=f"say which count as blast, for example --positive {classes[-1]}",
+        )
+    if set(found) - set(classes):
         raise TableError(
             f"expected labels among {', '.join(classes)}. Received: {', '.join(map(repr, found))}",
-            hint="write 'blast' and 'normal' in the column 'label', or name the classes that count as blast",
+            hint=f"say which count as blast, for example --positive {found[-1]}",
         )
