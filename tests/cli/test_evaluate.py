@@ -99,3 +99,39 @@ def test_a_table_of_another_program_with_labels_of_its_own(leukoscope, tmp_path)
         leukoscope("evaluate", path, "--positive", "1", "--json").document["metrics"]["auroc"]["estimate"]
         == 1
     )
+
+
+def test_how_a_bundle_falls_when_pictures_are_spoilt(leukoscope, tmp_path, tiny_bundle, tiny_split):
+    words = ("evaluate", tiny_bundle, "--data", tiny_split, "--split", "train", "--corruptions")
+    ran = leukoscope(*words, "-o", tmp_path / "report", "--json")
+    assert ran.code == 0
+    rows = ran.document["corruptions"]["rows"]
+    assert {row["kind"] for row in rows} >= {
+        "blur",
+        "darker",
+        "JPEG",
+        "bluer",
+        "smaller",
+        "larger",
+        "background",
+    }
+    # the tiny model reads light: darker pictures of the same cells read otherwise, by as much as stated
+    clean = leukoscope(*words[:-1], "--json").document
+    assert clean["corruptions"] is None
+    for row in rows:
+        for name, found in row["differences"].items():
+            assert found["second"] == clean["metrics"][name]["estimate"]
+    assert any(row["differences"]["brier"]["difference"] for row in rows if row["kind"] == "darker")
+    around = next(row for row in rows if (row["kind"], row["severity"]) == ("background", "strong"))
+    assert around["withheld"]["indeterminate"]["estimate"] == 1
+    assert list(around["withheld"]["reasons"]) == ["quality: not-segmented"]
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "When something is wrong with the pictures" in page and "quality 30" in page
+    shown = leukoscope(*words)
+    assert "blur, strong" in shown.out
+
+
+def test_corruptions_of_a_table_are_refused(leukoscope, table):
+    ran = leukoscope("evaluate", table, "--corruptions")
+    assert ran.code == 2 and not ran.out
+    assert "pictures must be read again" in ran.err and "hint: leukoscope evaluate BUNDLE" in ran.err

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from leukoscope.bundle.read import Bundle
+    from leukoscope.cells.corrupt import Corruption
     from leukoscope.cohort.manifest import Manifest
     from leukoscope.evaluation.results import Report
     from leukoscope.evaluation.table import PredictionTable
@@ -63,23 +64,35 @@ def evaluate(
         typer.Option("--near", help="Also look for near copies of training pictures; needs --data."),
     ] = False,
     positive: Positive = "",
+    corruptions: Annotated[
+        bool,
+        typer.Option("--corruptions", help="Judge a bundle also on blurred, dimmed ... copies of the cells."),
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """Judge predictions, or a bundle on cells.
 
     Subjects are the unit of the intervals, and the size of the cells alone is judged beside the model.
     """
+    from leukoscope.errors import UsageError
     from leukoscope.evaluation.benefit import PREVALENCES
     from leukoscope.evaluation.evaluate import evaluate as judge
     from leukoscope.evaluation.report import write_report
 
     with keeping("nothing was written"):
+        corrupted = None
         if is_table(target):
+            if corruptions:
+                raise UsageError(
+                    "--corruptions is for judging a bundle: the pictures must be read again",
+                    hint="leukoscope evaluate BUNDLE --data SOURCE --corruptions",
+                )
             table, opened, manifest = _read_table(
                 target, bundle, train, data, part, positive=names_in(positive)
             )
         else:
-            table, opened, manifest = _predict(target, bundle, train, data, part)
+            table, opened, manifest, cells = _predict(target, bundle, train, data, part)
+            corrupted = _corrupted(opened, cells) if corruptions else None
         report = judge(
             table,
             bundle_info=None if opened is None else facts(opened),
@@ -89,6 +102,7 @@ def evaluate(
             interval=interval,
             prevalences=prevalence or PREVALENCES,
             near=near,
+            corrupted=corrupted,
         )
         page = None if out is None else write_report(report, out)
     if as_json:
@@ -135,7 +149,8 @@ def _read_table(
 
 def _predict(
     target: str, bundle: str | None, train: Path | None, data: Path | None, part: Part | None
-) -> tuple[PredictionTable, Bundle, Manifest]:
+) -> tuple[PredictionTable, Bundle, Manifest, Manifest]:
+    """The rows of the part asked for, the bundle, all of SOURCE, and that part."""
     from leukoscope.bundle.read import open_bundle
     from leukoscope.cohort.open import open_cohort
     from leukoscope.core.progress import say
@@ -159,7 +174,13 @@ def _predict(
         raise UsageError(f"{data}: no cell to judge", hint="name a part with labelled cells: --split")
     table = predict(opened, cells).table
     assert table is not None
-    return table, opened, manifest
+    return table, opened, manifest, cells
+
+
+def _corrupted(bundle: Bundle, cells: Manifest) -> dict[Corruption, pl.DataFrame]:
+    from leukoscope.inference.corruptions import predict_corrupted
+
+    return predict_corrupted(bundle, cells)
 
 
 def labelled(manifest: Manifest) -> Manifest:
@@ -194,12 +215,33 @@ def print_report(report: Report) -> None:
         for name, metric in report.metrics.items()
     ]
     print_table(("metric", "model", "size alone"), rows)
+    _print_corruptions(report)
     for name, point in report.operating_points.items():
         told = f"{name}: sensitivity {reading(point.sensitivity)}, specificity {reading(point.specificity)}"
         left = point.share_indeterminate
         print(f"{told}, indeterminate {reading(left)}" if left.estimate else told)
     for note in (*report.notes, *_without_interval(report), *_without_size(report), _leak(report)):
         print(note)
+
+
+def _print_corruptions(report: Report) -> None:
+    if report.corruptions is None:
+        return
+    clean = report.corruptions.clean
+    start = [_short(report.metrics[name].estimate) for name in _FALLING]
+    rows = [("clean", "", *start, _short(clean.indeterminate.estimate), _short(clean.novel.estimate))]
+    for row in report.corruptions.rows:
+        falls = [_short(row.differences[name].difference, "+.3f") for name in _FALLING]
+        left = (_short(row.withheld.indeterminate.estimate), _short(row.withheld.novel.estimate))
+        rows.append((f"{row.kind}, {row.severity}", row.amount, *falls, *left))
+    print_table(("corruption, less clean", "", *_FALLING, "indeterminate", "novel"), rows)
+
+
+_FALLING = ("auroc", "weighted_f1", "sensitivity", "specificity", "ece", "brier")
+
+
+def _short(value: float | None, form: str = ".3f") -> str:
+    return "undefined" if value is None else format(value, form)
 
 
 def _without_interval(report: Report) -> list[str]:

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from leukoscope.cells.corrupt import Corruption
 from leukoscope.cohort.manifest import Manifest
 from leukoscope.core.provenance import RESEARCH_USE_ONLY, provenance
 from leukoscope.errors import UsageError
 from leukoscope.evaluation import curves
 from leukoscope.evaluation.benefit import PREVALENCES, decision_curve, predictive_values
 from leukoscope.evaluation.bootstrap import NUM_DRAWS, IntervalMethod
+from leukoscope.evaluation.corruptions import read_corruptions
 from leukoscope.evaluation.judged_rows import (
     check_unique,
     fitting_roles,
@@ -58,6 +60,7 @@ def evaluate(
     interval: IntervalMethod = "expanded",
     prevalences: Sequence[float] = PREVALENCES,
     near: bool = False,
+    corrupted: Mapping[Corruption, pl.DataFrame] | None = None,
 ) -> Report:
     """Judge predictions against labels, with subjects as the unit.
 
@@ -75,6 +78,7 @@ def evaluate(
         interval: how intervals are made of the draws.
         prevalences: shares of blasts for which predictive values are given.
         near: also compare the pictures of ``data`` with those that fitted the model: near copies.
+        corrupted: rows of the same cells with something wrong (see :func:`read_corruptions`).
 
     Raises:
         TableError: for a table that cannot be judged.
@@ -148,6 +152,7 @@ def evaluate(
         leak=leak,
         model=made_by,
         provenance=provenance(),
+        corruptions=read_corruptions(model, judged.judged, corrupted) if corrupted else None,
         table=table,
         root=_root(table, data),
     )

@@ -10,6 +10,7 @@ from pydantic import Field, InstanceOf
 from leukoscope.core.config import Config
 from leukoscope.evaluation.benefit import AtPrevalence, DecisionCurve
 from leukoscope.evaluation.bootstrap import CONFIDENCE, IntervalMethod
+from leukoscope.evaluation.corruptions import CorruptionReading
 from leukoscope.evaluation.curves import Curves
 from leukoscope.evaluation.leak import Leak
 from leukoscope.evaluation.metrics import confusion
@@ -105,6 +106,7 @@ class Report(Config):
             probabilities alone.
         leak: what the judged cells share with the training cells, or that this was not checked.
         unreadable: the first hundred of those rows.
+        corruptions: how each metric falls with something wrong with the pictures, where that was asked for.
         table: the predictions, not in ``report.json``.
         root: where the images are, not in ``report.json``.
     """
@@ -150,6 +152,7 @@ class Report(Config):
     leak: Leak | str
     model: Model
     provenance: dict[str, Any]
+    corruptions: CorruptionReading | None = None
     table: InstanceOf[PredictionTable] = Field(exclude=True, repr=False)
     root: Path | None = Field(default=None, exclude=True, repr=False)
 

@@ -18,6 +18,7 @@ from leukoscope.evaluation.table import PredictionTable
 from leukoscope.inference.backends import make_backend
 from leukoscope.inference.inputs import InputLike, Inputs, resolve
 from leukoscope.inference.novelty import References
+from leukoscope.inference.parts import CellInput
 from leukoscope.inference.prepare import Prepared, prepare
 from leukoscope.inference.rows import make_rows
 from leukoscope.inference.views import run_views
@@ -71,7 +72,7 @@ class Predictor:
         inputs = inputs if isinstance(inputs, Inputs) else resolve(inputs, subject_id=subject_id)
         return PredictionTable(pl.concat(self.rows(inputs)), self.metadata(inputs))
 
-    def rows(self, inputs: Inputs) -> Iterator[pl.DataFrame]:
+    def rows(self, inputs: Iterable[CellInput]) -> Iterator[pl.DataFrame]:
         """The same rows in chunks, at least one, as they are ready; holds a few batches at a time."""
         work = partial(prepare, info=self.bundle.info)
         ahead = -(
