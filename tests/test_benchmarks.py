@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -120,3 +121,41 @@ def test_a_card_is_known_by_its_name():
     recipe = load_recipe("cnn-baseline")
     by_hand = 64 * 64 * 8 * 27 + 32 * 32 * 16 * 72 + 16 * 16 * 16 * 32 + 32
     assert operations(recipe) == 2 * by_hand
+
+
+def test_mahalanobis_is_scikit_learns_and_the_relative_one_a_difference_of_two():
+    from sklearn.covariance import LedoitWolf
+
+    from strange.distances import mahalanobis, relative_mahalanobis
+
+    rng = np.random.default_rng(0)
+    classes = np.repeat(["blast", "normal"], [60, 40])
+    known = rng.normal(0, 1, (100, 6)) * [1, 2, 1, 0.3, 1, 1] + (classes == "blast")[:, None] * 1.5
+    asked = rng.normal(0, 3, (20, 6))
+    means = {name: known[classes == name].mean(0) for name in ("blast", "normal")}
+    centred = known - np.stack([means[name] for name in classes])
+    fitted = LedoitWolf(assume_centered=True).fit(centred)
+    near = np.min([fitted.mahalanobis(asked - mean) for mean in means.values()], axis=0)
+    subjects = np.arange(100).astype(str)
+    assert np.allclose(mahalanobis(known, classes, subjects)(asked), np.sqrt(near / 6))
+
+    middle = known.mean(0)
+    between = sum(
+        n / 100 * np.outer(means[k] - middle, means[k] - middle) for k, n in (("blast", 60), ("normal", 40))
+    )
+    inverse = np.linalg.inv(fitted.covariance_ + between)
+    far = np.einsum("ni,ij,nj->n", asked - middle, inverse, asked - middle)
+    assert np.allclose(relative_mahalanobis(known, classes, subjects)(asked), near - far)
+
+
+def test_a_stained_body_is_cut_out_of_its_smear():
+    from strange.pictures import cut_out
+
+    smear = np.full((360, 360, 3), (230, 215, 205), np.uint8)
+    rows, columns = np.indices((360, 360))
+    cell = np.hypot(rows - 180, columns - 170) < 60
+    smear[cell] = (110, 60, 140)
+    smear[np.hypot(rows - 40, columns - 300) < 60] = (225, 150, 150)  # a red cell, of paler stain
+    found = cut_out(smear)
+    assert (found.any(axis=2) == cell).mean() > 0.995
+    assert cut_out(np.full((360, 360, 3), 230, np.uint8)) is None
