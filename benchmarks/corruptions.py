@@ -23,6 +23,7 @@ from leukoscope.cohort.open import open_cohort
 from leukoscope.core.files import write_json
 from leukoscope.core.provenance import versions
 from leukoscope.evaluation.evaluate import evaluate
+from leukoscope.evaluation.paired import Difference
 from leukoscope.evaluation.report import write_report
 from leukoscope.evaluation.table import PredictionTable
 from leukoscope.inference.corruptions import predict_corrupted
@@ -43,6 +44,14 @@ def unmet(bundle: Bundle, cells: Manifest) -> Manifest:
     """The cells of people who fitted nothing of the bundle."""
     met = bundle.subjects["subject_id"].unique()
     return cells.with_frame(cells.frame.filter(~pl.col("subject_id").is_in(met.implode())))
+
+
+def ends(found: Difference) -> dict[str, float | None]:
+    return {key: digits(getattr(found, key)) for key in ("difference", "ci_low", "ci_high")}
+
+
+def digits(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
 
 
 def main() -> None:
@@ -74,28 +83,17 @@ def main() -> None:
     if given.report is not None:
         write_report(report, given.report)
     print(f"{report.num_cells:,} cells, {100 * seconds / report.num_cells:.1f} s for 100, all corruptions")
-    for name in SHOWN:
-        print(f"{name}: {report.metrics[name].estimate:.3f}")
+    print({name: digits(report.metrics[name].estimate) for name in SHOWN})
     rows = []
     for row in report.corruptions.rows:
-        falls = {
-            name: {
-                key: round(getattr(row.differences[name], key), 4)
-                for key in ("difference", "ci_low", "ci_high")
-            }
-            for name in SHOWN
-        }
-        withheld = {key: round(getattr(row.withheld, key).estimate, 4) for key in ("indeterminate", "novel")}
+        falls = {name: ends(row.differences[name]) for name in SHOWN}
+        withheld = {key: digits(getattr(row.withheld, key).estimate) for key in ("indeterminate", "novel")}
         rows.append({"kind": row.kind, "severity": row.severity, "amount": row.amount, **falls, **withheld})
-        told = "  ".join(
-            f"{name} {one['difference']:+.3f} ({one['ci_low']:+.3f} to {one['ci_high']:+.3f})"
-            for name, one in falls.items()
-        )
-        print(f"{row.kind}, {row.severity}: {told}  {withheld}")
+        print(f"{row.kind}, {row.severity}: {falls} {withheld}")
     if given.out is not None:
-        clean = {name: round(report.metrics[name].estimate or 0, 4) for name in SHOWN}
+        clean = {name: digits(report.metrics[name].estimate) for name in SHOWN}
         head = {"kind": "corruptions", "num_cells": report.num_cells, "num_subjects": report.num_subjects}
-        named = [bundle_id for one in tables if (bundle_id := one.metadata["bundle_id"])]
+        named = [one.metadata["bundle_id"] for one in tables]
         write_json(
             given.out, head | {"bundle_ids": named, "versions": versions(), "clean": clean, "rows": rows}
         )
