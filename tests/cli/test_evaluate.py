@@ -80,6 +80,7 @@ def test_a_bundle_on_cells_without_a_split(leukoscope, tiny_bundle, tiny_cohort)
         ["{bundle}", "--data", "{split}", "--split", "unlabelled"],
         ["{table}", "--threshold", "1.5"],
         ["{table}", "--near"],
+        ["{bundle}", "--data", "{split}", "--positive", "blast"],
     ],
     ids=" ".join,
 )

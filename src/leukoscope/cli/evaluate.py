@@ -91,6 +91,8 @@ def evaluate(
                 target, bundle, train, data, part, positive=names_in(positive)
             )
         else:
+            if positive:
+                raise UsageError("--positive is for judging a table", hint="a bundle knows its classes")
             table, opened, manifest, cells = _predict(target, bundle, train, data, part)
             corrupted = _corrupted(opened, cells) if corruptions else None
         report = judge(
