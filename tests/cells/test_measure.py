@@ -146,7 +146,7 @@ def test_stain_tells_blue_from_pink_and_not_thick_from_thin():
 
 
 def test_a_black_image_has_no_cell():
-    assert measure(np.zeros((7, 9, 3), np.uint8)) == (9, 7, False, *[None] * 7)
+    assert measure(np.zeros((7, 9, 3), np.uint8)) == (9, 7, False, *[None] * 7, False)
 
 
 def test_noise_alone_is_no_cell():

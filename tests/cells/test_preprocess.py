@@ -143,3 +143,16 @@ def test_what_is_no_image_is_refused():
 def test_impossible_settings_are_refused(wrong: dict[str, float]):
     with pytest.raises(ValidationError):
         Preprocess(**wrong)
+
+
+@pytest.mark.parametrize("quality", [95, 75, 50])
+def test_what_jpeg_leaves_around_a_cell_is_black_again(cell: Callable[..., np.ndarray], quality: int):
+    original = cell()
+    written = cv2.imencode(".jpg", original[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    copy = cv2.imdecode(written, cv2.IMREAD_COLOR)[..., ::-1]
+    assert measure(copy).noisy and not measure(original).noisy
+    clean, seen = (Preprocess(field=384, size=128).apply(image) for image in (original, copy))
+    away = cv2.dilate(clean.max(axis=2), np.ones((5, 5), np.uint8)) == 0
+    assert away.mean() > 0.5 and not seen[away].any()
+    inside = cv2.erode(clean.max(axis=2), np.ones((5, 5), np.uint8)) > 0
+    assert np.abs(seen[inside].astype(int) - clean[inside]).mean() < 12

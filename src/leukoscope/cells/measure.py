@@ -46,6 +46,8 @@ class Measures(NamedTuple):
             ``D_r / (D_r + D_g + D_b)`` with ``D = -log((value + 1) / 256)``. Basic dyes (azure, blue) absorb
             red and raise it, eosin (pink) absorbs green and lowers it; grey is 1/3, C-NMC 0.26 to 0.32. How
             thick the stain lies does not change it (Beer-Lambert). ``None`` for a black or a white image.
+        noisy: whether values up to :data:`NOISE` counted as black, as lossy compression leaves them around a
+            cell.
     """
 
     width: int
@@ -58,6 +60,7 @@ class Measures(NamedTuple):
     cell_area: int | None
     brightness: float | None
     stain: float | None
+    noisy: bool = False
 
 
 class Body(NamedTuple):
@@ -211,7 +214,7 @@ def measure_body(image: np.ndarray, body: Body | None) -> Measures:
         colour = cv2.mean(image)[:3]
         return Measures(width, height, False, None, None, None, None, None, _luma(colour), _stain(colour))
     colour = _mean_colour(body)
-    return Measures(width, height, True, *body.box, body.area, _luma(colour), _stain(colour))
+    return Measures(width, height, True, *body.box, body.area, _luma(colour), _stain(colour), body.noisy)
 
 
 def _mean_colour(body: Body) -> Colour:

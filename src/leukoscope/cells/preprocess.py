@@ -8,8 +8,11 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from leukoscope.cells.measure import Measures, measure
+from leukoscope.cells.measure import NOISE, Measures, measure
 from leukoscope.core.config import Config
+
+IMPLEMENTATION = 2
+"""Counts up when the same settings give other pixels, so that nothing kept from before is taken for them."""
 
 
 class Preprocess(Config):
@@ -17,7 +20,8 @@ class Preprocess(Config):
 
     The window is centred on the box of a segmented cell, else on the image. Around the box, and where the
     window reaches over the edge of the image, it is black. Cells keep their true size: all are reduced by one
-    factor. What is wider than the field is cut on both sides.
+    factor. What is wider than the field is cut on both sides. What lossy compression left around a segmented
+    cell becomes black again.
 
     Attributes:
         field: side of the window, pixels of the original.
@@ -46,8 +50,12 @@ class Preprocess(Config):
         >>> Preprocess(field=384, size=128).apply(image).shape
         (128, 128, 3)
         """
-        x, y, width, height = _box(measures or measure(image))
-        return _window(image[y : y + height, x : x + width], self.field, self.size)
+        measures = measures or measure(image)
+        x, y, width, height = _box(measures)
+        pixels = image[y : y + height, x : x + width]
+        if measures.segmented and measures.noisy:
+            pixels = np.where(pixels.max(axis=2, keepdims=True) > NOISE, pixels, np.uint8(0))
+        return _window(pixels, self.field, self.size)
 
     def cuts(self, measures: Measures) -> bool:
         """Whether a segmented cell is wider or higher than the window, so that a part of it is lost."""

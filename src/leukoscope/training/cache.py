@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leukoscope.cells.decode import decode
-from leukoscope.cells.preprocess import Preprocess
+from leukoscope.cells.preprocess import IMPLEMENTATION, Preprocess
 from leukoscope.cohort.manifest import Manifest
 from leukoscope.core.files import atomic, sha256_bytes, sha256_file, write_json
 from leukoscope.core.parallel import ordered_map
@@ -61,7 +61,7 @@ def cached_cells(manifest: Manifest, preprocess: Preprocess, *, folder: Path | N
         ImageError: when a source file cannot be decoded.
     """
     fingerprints = manifest.frame["sha256"].to_list()
-    key = sha256_bytes(json.dumps([preprocess.model_dump(), fingerprints]).encode())[:24]
+    key = sha256_bytes(json.dumps([IMPLEMENTATION, preprocess.model_dump(), fingerprints]).encode())[:24]
     path = (folder or cache_folder()) / "cells" / f"{key}.npy"
     if not _is_whole(path):
         _build(path, manifest, preprocess, fingerprints)
