@@ -11,6 +11,10 @@ from leukoscope.core.config import Config
 from leukoscope.evaluation.benefit import AtPrevalence, DecisionCurve
 from leukoscope.evaluation.bootstrap import CONFIDENCE, IntervalMethod
 from leukoscope.evaluation.curves import Curves
+from leukoscope.evaluation.folds import FoldReading
+from leukoscope.evaluation.guidelines import GuidelineRow
+from leukoscope.evaluation.in_short import Statement
+from leukoscope.evaluation.label_suspects import LabelSuspects
 from leukoscope.evaluation.leak import Leak
 from leukoscope.evaluation.metrics import confusion
 from leukoscope.evaluation.model_facts import OperatingPointReading
@@ -95,6 +99,9 @@ class Report(Config):
         size_matched, size_size_matched: model and ruler with both classes weighted to one distribution
             of sizes; ``None`` where the sizes are unknown.
         subgroups: the model on parts of the cells.
+        folds: the model fold by fold; ``None`` where these are no pooled out-of-fold rows.
+        label_suspects: cells whose label cross-validation contradicts; ``None`` where a person's cells do not
+            lie in one fold each.
         calibration: whether probabilities mean what they say.
         predictive_values: where blasts are rarer or commoner than here.
         decision_curve: net benefit, beside the ruler on the cells of known size.
@@ -102,6 +109,8 @@ class Report(Config):
             probabilities alone.
         leak: what the judged cells share with the training cells, or that this was not checked.
         unreadable: the first hundred of those rows.
+        in_short: what all this says, in sentences.
+        guidelines: what reporting guidelines ask for, and what is known of it here.
         table: the predictions, not in ``report.json``.
         root: where the images are, not in ``report.json``.
     """
@@ -131,6 +140,7 @@ class Report(Config):
     size_matched: dict[str, Metric] | None
     size_size_matched: dict[str, Metric] | None
     subgroups: list[Subgroup]
+    folds: FoldReading | None
     operating_points: dict[str, OperatingPointReading]
     decisions: dict[str, int]
     calibration: CalibrationReading
@@ -142,9 +152,12 @@ class Report(Config):
     subject_means: SubjectMeans
     curves: Curves
     worst_cells: list[WorstCell]
+    label_suspects: LabelSuspects | None
     unreadable: list[Unreadable]
     leak: Leak | str
     model: Model
+    in_short: list[Statement] = Field(default_factory=list)
+    guidelines: list[GuidelineRow] = Field(default_factory=list)
     provenance: dict[str, Any]
     table: InstanceOf[PredictionTable] = Field(exclude=True, repr=False)
     root: Path | None = Field(default=None, exclude=True, repr=False)
