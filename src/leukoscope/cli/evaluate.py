@@ -58,6 +58,15 @@ def evaluate(
     interval: Annotated[
         IntervalName, typer.Option(help="How 95 % intervals are made of 2,000 draws of subjects.")
     ] = "expanded",
+    repeats: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--repeat",
+            metavar="PREDICTIONS",
+            help="Out-of-fold rows of the same cells by other seeds or folds: labels that all contradict are "
+            "worth a second look. May be repeated.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Judge predictions, or a bundle on cells.
@@ -67,6 +76,7 @@ def evaluate(
     from leukoscope.evaluation.benefit import PREVALENCES
     from leukoscope.evaluation.evaluate import evaluate as judge
     from leukoscope.evaluation.report import write_report
+    from leukoscope.evaluation.table import PredictionTable
 
     with keeping("nothing was written"):
         if is_table(target):
@@ -81,6 +91,7 @@ def evaluate(
             threshold=threshold,
             interval=interval,
             prevalences=prevalence or PREVALENCES,
+            repeats=[PredictionTable.read(path) for path in repeats or ()],
         )
         page = None if out is None else write_report(report, out)
     if as_json:

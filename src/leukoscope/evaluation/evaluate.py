@@ -84,7 +84,8 @@ def evaluate(
 
     Raises:
         TableError: for a table that cannot be judged.
-        UsageError: for a threshold or prevalence beyond 0..1, or fewer than 0 draws.
+        UsageError: for a threshold or prevalence beyond 0..1, fewer than 0 draws, or repeats that are no
+            out-of-fold rows.
 
     >>> rows = {"cell_id": ["a", "b"], "subject_id": ["1", "H1"], "label": ["blast", "normal"]}
     >>> report = evaluate(PredictionTable(pl.DataFrame(rows | {"blast_probability": [0.9, 0.2]})))
@@ -145,7 +146,9 @@ def evaluate(
         subject_means=subject_means(rows, judged.positive_classes, draws=draws, seed=seed, method=interval),
         curves=_curves(model, ruler),
         worst_cells=worst_cells(_with_paths(judged.judged, data), judged.y, judged.p, threshold=threshold),
-        label_suspects=_label_suspects(judged, by_fold, repeats, data),
+        label_suspects=_label_suspects(
+            judged, by_fold, [rows_to_judge(knowing_classes(one, info, data))[0] for one in repeats], data
+        ),
         unreadable=_unreadable(judged),
         leak=leak,
         model=made_by,
@@ -187,6 +190,11 @@ def _label_suspects(
     data: Manifest | None,
 ) -> LabelSuspects | None:
     ids = subject_ids(table)
+    if repeats and any(folds(one) is None for one in (table, *repeats)):
+        raise UsageError(
+            "repeats are for cross-validated tables, and one of these is none",
+            hint="give pooled out-of-fold rows, with the fold of every cell",
+        )
     if by_fold is None or by_fold.num_shared_subjects or ids is None:
         return None
     p = [one.p for one in aligned([table, *repeats])]

@@ -159,7 +159,7 @@ def _decision_curve(axes: Axes, report: Report) -> None:
     axes.plot(curve.threshold, curve.model, color=MODEL, label="model")
     axes.set(xlabel="threshold", ylabel="net benefit", xlim=(-0.01, 1.01))
     axes.set_ylim(-0.5 * curve.prevalence, 1.1 * curve.prevalence)  # room for the legend below all curves
-    axes.legend(loc="lower right")
+    axes.legend(loc="best")
 
 
 def _probabilities(axes: Axes, report: Report) -> None:
@@ -172,7 +172,7 @@ def _probabilities(axes: Axes, report: Report) -> None:
     axes.axvline(report.threshold, ymax=0.8, color=INK, linewidth=0.8, linestyle=":")
     axes.set(xlabel="blast probability", ylabel="share of the class's cells", xlim=(-0.01, 1.01))
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 5, 10)))  # two digits: the margin is fixed
-    axes.legend(loc="upper center")
+    axes.legend(loc="best")
 
 
 def _subjects(axes: Axes, report: Report) -> None:

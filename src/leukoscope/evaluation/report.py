@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 from leukoscope.core.files import write_json, write_text
 from leukoscope.evaluation.bootstrap import INTERVAL_WORDS
 from leukoscope.evaluation.figures import BLAST, INK, LINE, MODEL, NORMAL, RULER, draw_figures
+from leukoscope.evaluation.gallery import probability
 from leukoscope.evaluation.guidelines import NO_CERTIFICATE
 from leukoscope.evaluation.label_suspects import LabelSuspect
 from leukoscope.evaluation.pictures import Picture, read_pictures
@@ -137,6 +138,7 @@ def render(report: Report, figures: dict[str, str]) -> str:
         ),
         has_pictures=any(picture.uri for picture in (*pictures, *suspect_pictures)),
         no_certificate=NO_CERTIFICATE,
+        probability=probability,
     )
 
 
