@@ -23,7 +23,9 @@ def test_the_numbers_are_those_of_the_report(make_table):
     report = evaluate(make_table(blasts=12, normals=12, cells=40), draws=300)
     text = said(report)
     blasts, normals = report.metrics["sensitivity"], report.metrics["specificity"]
-    found = [int(number) for number in re.findall(r"\d+", text["Blasts"].replace(",", ""))]
+    found = [
+        int(number) for number in re.findall(r"\d+", text["Blasts"].replace(",", "").replace("95 %", ""))
+    ]
     assert found == [
         100,
         round(100 * blasts.estimate),
@@ -32,7 +34,10 @@ def test_the_numbers_are_those_of_the_report(make_table):
         blasts.num_cells,
         12,
     ]
-    found = [int(number) for number in re.findall(r"\d+", text["Normal cells"].replace(",", ""))]
+    found = [
+        int(number)
+        for number in re.findall(r"\d+", text["Normal cells"].replace(",", "").replace("95 %", ""))
+    ]
     wrong = [1 - normals.estimate, 1 - normals.ci_high, 1 - normals.ci_low]
     assert found == [100, *(round(100 * share) for share in wrong), normals.num_cells, 12]
     means = report.subject_means
@@ -109,6 +114,8 @@ def test_what_is_left_open_and_unreadable_is_said(make_table):
     text = said(report)["Where it says nothing"]
     assert f"2 of {frame.height:,} images could not be read" in text
     assert f"It left {report.decisions['indeterminate']:,} of {report.num_cells:,} cells open" in text
+    some = table.frame.with_columns(label=pl.when(pl.int_range(pl.len()) > 2).then("label"))
+    assert "3 have no label" in said(evaluate(PredictionTable(some), draws=0))["Where it says nothing"]
     assert "does not say which cells" in said(evaluate(table, draws=0))["Where it says nothing"]
 
 

@@ -115,6 +115,8 @@ def _of_the_figures(report: Report) -> dict[str, Any]:
         and f"By {parts}. By age, sex or origin: not reported.",
         "Differences between people and folds": means.worst is not None
         and f"{len(report.subjects):,} people one by one; the worst has {means.worst:.3f} of cells right.",
+        "Robustness and sensitivity analyses": report.size_matched
+        and f"With sizes of cells set aside: AUROC {reading(report.size_matched['auroc'])}.",
         "Analysis of failures": report.worst_cells
         and f"The {len(report.worst_cells)} cells furthest on the wrong side are shown.",
     }

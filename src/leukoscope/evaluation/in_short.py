@@ -92,7 +92,7 @@ def _interval(found: Reading, *, turned: bool = False) -> str:
     if found.ci_low is None or found.ci_high is None:
         return f"{found.reason}; {base}"
     low, high = (1 - found.ci_high, 1 - found.ci_low) if turned else (found.ci_low, found.ci_high)
-    return f"for other people probably between {of_hundred(low)} and {of_hundred(high)}; {base}"
+    return f"95 % interval for other people {of_hundred(low)} to {of_hundred(high)}; {base}"
 
 
 def _worst_person(report: Report) -> str:
@@ -145,13 +145,11 @@ def _probabilities(report: Report) -> str:
         f"On average they lie {of_hundred(error.estimate)} points of 100 from how often such cells are "
         f"blasts ({_interval(error)})."
     )
-    if slope.estimate is None or slope.ci_low is None or slope.ci_high is None:
-        return f"{off} Whether they can be taken at their word cannot be said ({slope.reason})."
-    faults = list(_faults(report))
-    if faults:
+    if faults := list(_faults(report)):
         return f"Not to be taken at their word: {' and '.join(faults)}. {off}"
-    if intercept.ci_low is None:
-        return f"{off} Whether they can be taken at their word cannot be said ({intercept.reason})."
+    if slope.ci_low is None or intercept.ci_low is None:
+        reason = slope.reason or intercept.reason
+        return f"{off} Whether they can be taken at their word cannot be said ({reason})."
     return (
         "With these people no fault can be shown, which is not to say that they can be taken at their word. "
         f"{off}"
@@ -177,6 +175,8 @@ def _says_nothing(report: Report) -> Iterator[str]:
         if unreadable
         else "Every image could be read."
     )
+    if report.num_unlabelled:
+        yield f"{report.num_unlabelled:,} have no label and are in no figure either."
     open_cells = report.decisions.get("indeterminate")
     if open_cells:
         share = of_hundred(open_cells / report.num_cells)

@@ -253,11 +253,9 @@ def _confusion(report: Report) -> list[tuple[str, list[Call]]]:
 
 def _calls(num_right: int, num_wrong: int, share_right: Metric) -> list[Call]:
     low, high, num = share_right.ci_low, share_right.ci_high, max(1, num_right + num_wrong)
-    known = low is not None and high is not None
-    return [
-        Call(num_right, num_right / num, True, (low, high) if known else None),
-        Call(num_wrong, num_wrong / num, False, (1 - high, 1 - low) if known else None),
-    ]
+    ends = None if low is None or high is None else (low, high)
+    turned = None if ends is None else (1 - ends[1], 1 - ends[0])
+    return [Call(num_right, num_right / num, True, ends), Call(num_wrong, num_wrong / num, False, turned)]
 
 
 def _subgroups(report: Report) -> list[tuple[str, list[Subgroup]]]:
