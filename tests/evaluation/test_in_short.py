@@ -41,7 +41,7 @@ def test_the_numbers_are_those_of_the_report(make_table):
     wrong = [1 - normals.estimate, 1 - normals.ci_high, 1 - normals.ci_low]
     assert found == [100, *(round(100 * share) for share in wrong), normals.num_cells, 12]
     means = report.subject_means
-    assert text["The person it does worst"].startswith(f"{means.worst_subject_id}, labelled ")
+    assert text["The person it does worst"].startswith(f"Subject {means.worst_subject_id}, labelled ")
     assert "no diagnosis" in text["The person it does worst"]
 
 

@@ -104,8 +104,8 @@ def _worst_person(report: Report) -> str:
         return f"Nobody has {means.min_cells} cells or more, too few to say how it does in one person."
     low, high = means.worst_ci
     return (
-        f"{row.subject_id}, labelled {row.label}: of 100 of this person's cells, {of_hundred(row.accuracy)} "
-        f"are called what they are (95 % interval of cells {of_hundred(low)} to {of_hundred(high)}; "
+        f"Subject {row.subject_id}, labelled {row.label}: of 100 of this person's cells, "
+        f"{of_hundred(row.accuracy)} are called what they are (95 % interval of cells {of_hundred(low)} to {of_hundred(high)}; "
         f"{row.num_cells:,} cells of one person). That is a statement on cells, no diagnosis."
     )
 
