@@ -105,8 +105,8 @@ def _worst_person(report: Report) -> str:
     low, high = means.worst_ci
     return (
         f"Subject {row.subject_id}, labelled {row.label}: of 100 of this person's cells, "
-        f"{of_hundred(row.accuracy)} are called what they are (95 % interval of cells {of_hundred(low)} to {of_hundred(high)}; "
-        f"{row.num_cells:,} cells of one person). That is a statement on cells, no diagnosis."
+        f"{of_hundred(row.accuracy)} are called what they are (95 % interval of cells {of_hundred(low)} to "
+        f"{of_hundred(high)}; {row.num_cells:,} cells of one person). This is about cells and no diagnosis."
     )
 
 
