@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from sklearn import metrics as sk
 
+from leukoscope.cohort.official import official_index
 from leukoscope.evaluation import metrics
 from leukoscope.evaluation.evaluate import evaluate
 from leukoscope.evaluation.folds import SHOWN
@@ -118,3 +119,19 @@ def test_subjects_may_be_unknown(table):
     ).folds
     assert found.rows[1].num_normal_subjects is None
     assert not any(note.startswith("Fold ") for note in found.notes)
+
+
+def test_the_three_healthy_people_of_the_official_fold_1():
+    """1,163 healthy cells of fold_1 of C-NMC 2019 are of three people."""
+    index = official_index().filter(pl.col("split") == "training")
+    rows = index.select("fold", "label", cell_id="uid_name", subject_id="subject")
+    chance = np.random.default_rng(0).random(rows.height)
+    found = evaluate(PredictionTable(rows.with_columns(blast_probability=chance)), draws=0).folds
+    assert [(row.num_cells, row.num_normal_subjects) for row in found.rows] == [
+        (3527, 9),
+        (3581, 3),
+        (3553, 14),
+    ]
+    few = [note for note in found.notes if note.startswith("Fold ")]
+    assert len(few) == 1
+    assert few[0].startswith("Fold 1 has 3 normal subjects: ") and "(1,163)" in few[0]
