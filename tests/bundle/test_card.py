@@ -124,3 +124,19 @@ def test_a_private_card_names_nobody(tiny_bundle, judged):
     assert "H3" not in text and salted(["H3"], privacy)[0] in text
     assert hidden.subject_means.worst_subject_id == salted(["H3"], privacy)[0]
     assert unnamed(evidence, Privacy()) == evidence
+
+
+def test_what_guidelines_ask_for_is_answered_where_the_bundle_can(tiny_bundle):
+    data = TrainingData(name="C-NMC 2019", protocol="official", citation=CITATION)
+    text = card_of(tiny_bundle, training_data=data)
+    section = text[text.index("## What guidelines ask for") : text.index("## How it was made")]
+    assert "not a certificate" in section
+    assert f"| Source of the data | 5a | 7 | data source | Trained on C-NMC 2019. {CITATION}. |" in section
+    assert (
+        "| Level at which partitions are disjoint | 12a | 20 | partition of the data | By subject. |"
+        in section
+    )
+    missing = section[section.index("Not reported here:") :]
+    assert "Blinding of those who labelled" in missing and "Source of the data" not in missing
+    bare = card_of(tiny_bundle, training_data=TrainingData())
+    assert "Source of the data" in bare[bare.index("Not reported here:") :]

@@ -136,3 +136,28 @@ def test_corruptions_of_a_table_are_refused(leukoscope, table):
     ran = leukoscope("evaluate", table, "--corruptions")
     assert ran.code == 2 and not ran.out
     assert "pictures must be read again" in ran.err and "hint: leukoscope evaluate BUNDLE" in ran.err
+
+
+def test_labels_are_doubted_where_every_table_contradicts_them(leukoscope, tmp_path):
+    rows = [
+        {"cell_id": f"{who}-{cell}", "subject_id": who, "label": "normal" if who[0] == "H" else "blast"}
+        | {"fold": place % 2, "blast_probability": 0.1 if who[0] == "H" else 0.9}
+        for place, who in enumerate(["1", "2", "H1", "H2"])
+        for cell in range(30)
+    ]
+    for name, doubted in (("one", ["1-3", "H2-5"]), ("other", ["1-3"])):
+        frame = pl.DataFrame(rows).with_columns(
+            blast_probability=pl.when(pl.col("cell_id").is_in(doubted))
+            .then(1 - pl.col("blast_probability"))
+            .otherwise("blast_probability")
+        )
+        frame.write_parquet(tmp_path / f"{name}.parquet")
+    alone = leukoscope("evaluate", tmp_path / "one.parquet", "--json").document["label_suspects"]
+    assert {cell["cell_id"] for cell in alone["cells"]} == {"1-3", "H2-5"}
+    repeat = ("--repeat", tmp_path / "other.parquet", "--json")
+    both = leukoscope("evaluate", tmp_path / "one.parquet", *repeat).document["label_suspects"]
+    assert [cell["cell_id"] for cell in both["cells"]] == ["1-3"]
+    pl.read_parquet(tmp_path / "other.parquet").drop("fold").write_parquet(tmp_path / "other.parquet")
+    ran = leukoscope("evaluate", tmp_path / "one.parquet", *repeat)
+    assert ran.code == 2
+    assert "hint: give pooled out-of-fold rows" in ran.err

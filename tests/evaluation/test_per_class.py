@@ -11,16 +11,21 @@ from sklearn import metrics as sk
 
 from leukoscope.evaluation.evaluate import evaluate
 from leukoscope.evaluation.per_class import class_rows
+from leukoscope.evaluation.readings import Cells
 from leukoscope.evaluation.table import PredictionTable
 
 NAMES = ["benign", "pre-B", "pro-B"]
+
+
+def cells_of(table):
+    return Cells(table.y, table.subjects, 200, 0)
 
 
 @pytest.fixture
 def table():
     random = np.random.default_rng(0)
     label = random.integers(0, 3, 120)
-    p = random.dirichlet(np.ones(3), 120) + np.eye(3)[label]
+    p = random.dirichlet(np.ones(3), 120) + 0.4 * np.eye(3)[label]
     p /= p.sum(axis=1, keepdims=True)
     rows = {
         "cell_id": [str(n) for n in range(120)],
@@ -40,12 +45,14 @@ def test_each_class_against_the_rest_equals_scikit_learn(table):
     called = np.array(NAMES)[p.argmax(axis=1)]
     report = sk.classification_report(label, called, output_dict=True)
     matrix = sk.confusion_matrix(label, called, labels=NAMES)
-    for place, row in enumerate(class_rows(table)):
+    for place, row in enumerate(class_rows(table, cells_of(table))):
         expected = report[row.name]
-        assert (row.ppv, row.sensitivity, row.f1) == pytest.approx(
-            (expected["precision"], expected["recall"], expected["f1-score"])
-        )
-        assert row.auroc == pytest.approx(sk.roc_auc_score(label == row.name, p[:, place]))
+        found = [row.metrics[name].estimate for name in ("ppv", "sensitivity", "f1")]
+        assert found == pytest.approx([expected["precision"], expected["recall"], expected["f1-score"]])
+        area = row.metrics["auroc"]
+        assert area.estimate == pytest.approx(sk.roc_auc_score(label == row.name, p[:, place]))
+        assert area.ci_low < area.estimate < area.ci_high
+        assert (area.num_cells, area.num_subjects) == (120, 18)
         assert list(row.called.values()) == matrix[place].tolist()
         assert row.positive == (row.name != "benign")
 
@@ -59,10 +66,13 @@ def test_the_metrics_work_on_blasts_against_the_rest(table):
 
 
 def test_two_classes_need_no_table_of_classes(make_table):
-    assert class_rows(make_table()) == []
+    two = make_table()
+    assert class_rows(two, cells_of(two)) == []
 
 
 def test_a_class_without_cells_is_undefined(table):
     some = PredictionTable(table.frame.filter(pl.col("label") != "pro-B"), table.metadata)
-    row = class_rows(some)[2]
-    assert (row.num_cells, row.sensitivity, row.f1, row.auroc) == (0, None, None, None)
+    row = class_rows(some, cells_of(some))[2]
+    found = [row.metrics[name].estimate for name in ("sensitivity", "f1", "auroc")]
+    assert (row.num_cells, found) == (0, [None, None, None])
+    assert "pro-B" in row.metrics["auroc"].reason

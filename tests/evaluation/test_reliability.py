@@ -12,9 +12,10 @@ from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
 from leukoscope.evaluation import metrics
+from leukoscope.evaluation.bootstrap import expanded_level
 from leukoscope.evaluation.evaluate import evaluate
 from leukoscope.evaluation.readings import Cells, Judgement
-from leukoscope.evaluation.reliability import intercepts, read_calibration, slopes
+from leukoscope.evaluation.reliability import bin_shares, intercepts, read_calibration, slopes
 from leukoscope.evaluation.table import PredictionTable
 
 
@@ -118,6 +119,25 @@ def test_the_parts_of_the_brier_score(make_table):
     within = [((p[b] - y[b]) ** 2).mean() - (p[b].mean() - y[b].mean()) ** 2 for b in bins]
     noise = [y[b].mean() * (1 - y[b].mean()) for b in bins]
     assert found.within_bins == pytest.approx(np.mean(within) - np.mean(noise))
+
+
+def test_the_parts_of_the_brier_score_have_intervals_from_draws_of_subjects(make_table):
+    """A draw is the table with a subject's cells as often as it was drawn, the bins left where they are."""
+    table = make_table(blasts=9, normals=9, cells=30)
+    model = Judgement(Cells(table.y, table.subjects, 400, 0), table.p, 0.5)
+    found = read_calibration(model).brier
+    inside, own = bin_shares(model), []
+    for times in model.cells.times[1:]:
+        weight = times[model.cells.subjects.index]
+        cells = weight @ inside
+        kept = cells > 0
+        mean, share = ((weight * column) @ inside[:, kept] / cells[kept] for column in (table.p, table.y))
+        own.append(np.average((mean - share) ** 2, weights=cells[kept]))
+    low, high = found.reliability_ci
+    level = expanded_level(0.95, 9)
+    assert (low, high) == pytest.approx(tuple(np.quantile(own, [level, 1 - level])))
+    for name in ("resolution", "uncertainty", "within_bins"):
+        assert getattr(found, f"{name}_ci")[0] < getattr(found, f"{name}_ci")[1]
 
 
 def test_bins_have_intervals_of_subjects(make_table):

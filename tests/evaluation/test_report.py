@@ -131,9 +131,9 @@ def test_the_page_says_what_it_must(written):
 
 
 def test_names_from_outside_are_text_and_not_markup(written):
-    html = written[1].read_text(encoding="utf-8")
-    assert "&lt;b&gt;1&lt;/b&gt;" in html
-    assert "<b>1</b>" not in html
+    text = written[1].read_text(encoding="utf-8")
+    assert "&lt;b&gt;1&lt;/b&gt;" in text
+    assert "<b>1</b>" not in text
 
 
 def test_missing_pictures_are_said_in_words(written):
@@ -174,8 +174,8 @@ def test_equal_reports_give_equal_figures(written, tmp_path):
     other = write_report(report, tmp_path / "again").parent
     for figure in (page.parent / "figures").iterdir():
         assert (other / "figures" / figure.name).read_bytes() == figure.read_bytes()
-    html = [p.read_text(encoding="utf-8") for p in (page, other / "report.html")]
-    assert html[0] == html[1]
+    pages = [p.read_text(encoding="utf-8") for p in (page, other / "report.html")]
+    assert pages[0] == pages[1]
 
 
 def test_colours_of_the_page_follow_its_style(written):
@@ -225,3 +225,76 @@ def test_the_summary_has_a_line_for_every_metric(written):
     assert len(lines) == len(METRIC_LABELS)
     assert lines[9][0] == "AUROC"
     assert lines[9][1] == f"{report.metrics['auroc'].estimate:.3f}"
+
+
+def test_every_figure_says_in_words_what_it_shows(written):
+    report, page = written
+    for path in (page.parent / "figures").iterdir():
+        head = path.read_text(encoding="utf-8").split("<svg", 1)[1]
+        opened, told = head.split(">", 1)
+        assert 'role="img"' in opened
+        name = re.search(r'aria-labelledby="([^"]*)"', opened)[1]
+        words = re.match(rf'\s*<desc id="{name}">([^<]*)</desc>', told)[1]
+        assert len(words) > 40 and re.search(r"\d", words)
+        assert words in page.read_text(encoding="utf-8")
+    auroc = report.metrics["auroc"]
+    roc = (page.parent / "figures" / "roc.svg").read_text(encoding="utf-8")
+    assert f"{auroc.estimate:.3f} ({auroc.ci_low:.3f} to {auroc.ci_high:.3f})" in roc
+    assert len(set(re.findall(r'<desc id="([^"]*)"', page.read_text(encoding="utf-8")))) == 7
+
+
+def test_the_page_is_as_confidential_as_its_pictures(written, make_table, tmp_path):
+    note = "as confidential as they are"
+    assert note in written[1].read_text(encoding="utf-8")
+    assert note not in write_report(evaluate(make_table(), draws=0), tmp_path).read_text(encoding="utf-8")
+
+
+def test_sentences_come_before_figures_and_guidelines_behind(written):
+    report, page = written
+    text = " ".join(" ".join(read(page).text).split())
+    for one in report.in_short:
+        assert one.text in text
+    order = ["In short", "All metrics", "Subjects", "What guidelines ask for", "How this was made"]
+    assert [text.index(words) for words in order] == sorted(text.index(words) for words in order)
+    assert "not a certificate" in text and "not reported" in text
+
+
+@pytest.fixture(scope="module")
+def cross_validated(make_table, tmp_path_factory):
+    made = make_table(blasts=12, normals=9, cells=60)
+    fold = made.frame["subject_id"].str.extract("([0-9]+)").cast(pl.Int32) % 3
+    lowest = (pl.col("label") == "blast") & (pl.int_range(pl.len()) % 80 == 0)
+    p = pl.when(lowest).then(0.001).otherwise(pl.col("blast_probability"))
+    frame = made.frame.with_columns(fold=fold, blast_probability=p)
+    report = evaluate(PredictionTable(frame), draws=100)
+    return report, write_report(report, tmp_path_factory.mktemp("folds"))
+
+
+class TestCrossValidated:
+    def test_folds_stand_in_a_table_of_their_own(self, cross_validated):
+        report, path = cross_validated
+        text = " ".join(" ".join(read(path).text).split())
+        assert "Fold by fold" in text and "no independent samples" in text
+        for note in report.folds.notes:
+            assert note in text
+        assert text.count("Fold 1") >= 1
+        parts = text[text.index("Parts of the cells") :]
+        assert "fold 1" not in parts
+
+    def test_label_suspects_are_worth_a_second_look_and_never_wrong(self, cross_validated):
+        report, path = cross_validated
+        assert report.label_suspects.cells
+        text = " ".join(" ".join(read(path).text).split())
+        start = text.index("Labels worth a second look")
+        section = text[start : text.index("Overlap with training", start)]
+        assert report.label_suspects.cells[0].cell_id in section
+        assert "wrong" not in section
+        found = json.loads((path.parent / "report.json").read_text(encoding="utf-8"))["label_suspects"][
+            "cells"
+        ]
+        fields = {"rank", "cell_id", "subject_id", "label", "blast_probability"}
+        assert all(fields <= set(cell) for cell in found)
+
+    def test_without_folds_there_is_neither(self, make_table, tmp_path):
+        text = write_report(evaluate(make_table(), draws=0), tmp_path).read_text(encoding="utf-8")
+        assert "Fold by fold" not in text and "second look" not in text

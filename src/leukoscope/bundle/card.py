@@ -8,6 +8,8 @@ from leukoscope.bundle.format import FITTING_ROLES, BundleInfo
 from leukoscope.core.config import write_yaml
 from leukoscope.core.provenance import RESEARCH_USE_ONLY
 from leukoscope.evaluation.calibration import Calibration
+from leukoscope.evaluation.guideline_answers import INTENDED_USE, bundle_answers
+from leukoscope.evaluation.guidelines import NO_CERTIFICATE, crosswalk
 from leukoscope.evaluation.paired import Difference
 from leukoscope.evaluation.partitions import Evidence
 from leukoscope.evaluation.readings import Metric
@@ -23,7 +25,7 @@ LEAKY = (
 
 def card(info: BundleInfo) -> str:
     """The card as Markdown."""
-    sections = (_head, _use, _data, _metrics, _decisions, _limits, _making)
+    sections = (_head, _use, _data, _metrics, _decisions, _limits, _guidelines, _making)
     return "\n\n".join(paragraph for section in sections for paragraph in section(info)) + "\n"
 
 
@@ -42,11 +44,7 @@ def _use(info: BundleInfo) -> Iterator[str]:
     window, scale = info.preprocess, info.preprocess.micrometres_per_pixel
     assumed = f"{scale:g} micrometres per pixel" if scale else "the scale of its training images"
     yield "## Intended use"
-    yield (
-        "Sorting images of single white blood cells by how much they look like leukaemic blasts, for "
-        "research and teaching, with a person looking at the result. Not intended: diagnosis, screening, "
-        "monitoring, or any decision about a patient."
-    )
+    yield INTENDED_USE
     yield (
         f"One image is one cell. Classes: {', '.join(info.classes)}; counted as blast: "
         f"{', '.join(info.positive_classes)}."
@@ -266,6 +264,22 @@ def _limits(_info: BundleInfo) -> Iterator[str]:
             "for errors.",
         ]
     )
+
+
+def _guidelines(info: BundleInfo) -> Iterator[str]:
+    rows = crosswalk(bundle=bundle_answers(info.model_dump()))
+    yield "## What guidelines ask for"
+    yield f"{NO_CERTIFICATE} What only an evaluation can answer is in its report."
+    yield _table(
+        ("topic", "TRIPOD+AI", "CLAIM 2024", "STARD-AI", "this bundle"),
+        [
+            (row.topic, row.tripod_ai or "–", row.claim or "–", row.stard_ai or "–", row.bundle)
+            for row in rows
+            if row.bundle is not None
+        ],
+    )
+    left = [row.topic for row in rows if row.bundle is None]
+    yield f"Not reported here: {'; '.join(left)}."
 
 
 def _making(info: BundleInfo) -> Iterator[str]:

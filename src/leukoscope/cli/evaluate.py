@@ -68,6 +68,15 @@ def evaluate(
         bool,
         typer.Option("--corruptions", help="Judge a bundle also on blurred, dimmed ... copies of the cells."),
     ] = False,
+    repeats: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--repeat",
+            metavar="PREDICTIONS",
+            help="Out-of-fold rows of the same cells by other seeds or folds: labels that all contradict are "
+            "worth a second look. May be repeated.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Judge predictions, or a bundle on cells.
@@ -78,6 +87,7 @@ def evaluate(
     from leukoscope.evaluation.benefit import PREVALENCES
     from leukoscope.evaluation.evaluate import evaluate as judge
     from leukoscope.evaluation.report import write_report
+    from leukoscope.evaluation.table import PredictionTable
 
     with keeping("nothing was written"):
         corrupted = None
@@ -105,6 +115,7 @@ def evaluate(
             prevalences=prevalence or PREVALENCES,
             near=near,
             corrupted=corrupted,
+            repeats=[PredictionTable.read(path) for path in repeats or ()],
         )
         page = None if out is None else write_report(report, out)
     if as_json:

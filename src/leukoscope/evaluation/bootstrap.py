@@ -50,6 +50,11 @@ class Interval(NamedTuple):
     high: float | None
     reason: str | None = None
 
+    @property
+    def ends(self) -> tuple[float, float] | None:
+        """Both ends, where there is an interval."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
 
 class Bend(NamedTuple):
     """How far draws lie to one side of the estimate, and how their spread changes with it."""

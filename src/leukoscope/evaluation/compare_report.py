@@ -10,6 +10,7 @@ from leukoscope.core.files import write_json, write_text
 from leukoscope.evaluation.bootstrap import INTERVAL_WORDS
 from leukoscope.evaluation.cell_tests import IGNORES_SUBJECTS
 from leukoscope.evaluation.compare import Comparison, DisputedCell
+from leukoscope.evaluation.figure_texts import reading
 from leukoscope.evaluation.figures import LINE, draw, unit_square
 from leukoscope.evaluation.paired import PAIRED, Difference
 from leukoscope.evaluation.pictures import Picture, read_pictures
@@ -69,6 +70,7 @@ def render(comparison: Comparison, figure: str) -> str:
         whisker=lambda found: whisker(found, scale),
         figure=Markup(inline(figure)) if figure else "",
         disputed=_by_label(comparison, pictures),
+        has_pictures=any(picture.uri for picture in pictures),
     )
 
 
@@ -88,7 +90,8 @@ def draw_rocs(comparison: Comparison) -> str:
                 axes.plot(x, y, style, color=next(colours), linewidth=1.5, label=name)
         axes.legend(loc="lower right", fontsize=10 if number < len(COLOURS) else 7)
 
-    return draw(ROC, drawing)
+    areas = [f"{name} {reading(found['auroc'])}" for name, found in comparison.metrics.items()]
+    return draw(ROC, drawing, text=f"ROC curves. Areas under the curve: {'; '.join(areas)}.")
 
 
 def _scale(comparison: Comparison) -> float:

@@ -17,18 +17,25 @@ from leukoscope.evaluation import curves
 from leukoscope.evaluation.benefit import PREVALENCES, decision_curve, predictive_values
 from leukoscope.evaluation.bootstrap import NUM_DRAWS, IntervalMethod
 from leukoscope.evaluation.corruptions import read_corruptions
+from leukoscope.evaluation.folds import FoldReading, read_folds
+from leukoscope.evaluation.guideline_answers import bundle_answers, prediction_answers
+from leukoscope.evaluation.guidelines import crosswalk
+from leukoscope.evaluation.in_short import in_short
 from leukoscope.evaluation.judged_rows import (
     check_unique,
     fitting_roles,
+    folds,
     knowing_classes,
     marks,
     rows_to_judge,
     subject_ids,
 )
+from leukoscope.evaluation.label_suspects import LabelSuspects, label_suspects
 from leukoscope.evaluation.leak import NOT_CHECKED, Leak, check_leak
 from leukoscope.evaluation.model_facts import BundleFacts, plain, read_operating_points
 from leukoscope.evaluation.near_leak import with_near_copies
 from leukoscope.evaluation.paired import differences
+from leukoscope.evaluation.partitions import aligned
 from leukoscope.evaluation.per_class import class_rows
 from leukoscope.evaluation.readings import Bools, Cells, Floats, Judgement
 from leukoscope.evaluation.reliability import read_calibration
@@ -61,6 +68,7 @@ def evaluate(
     prevalences: Sequence[float] = PREVALENCES,
     near: bool = False,
     corrupted: Mapping[Corruption, pl.DataFrame] | None = None,
+    repeats: Sequence[PredictionTable] = (),
 ) -> Report:
     """Judge predictions against labels, with subjects as the unit.
 
@@ -79,11 +87,13 @@ def evaluate(
         prevalences: shares of blasts for which predictive values are given.
         near: also compare the pictures of ``data`` with those that fitted the model: near copies.
         corrupted: rows of the same cells with something wrong (see :func:`read_corruptions`).
+        repeats: further out-of-fold predictions of the same cells, from other seeds or folds: a label is
+            called into doubt where all contradict it.
 
     Raises:
         TableError: for a table that cannot be judged.
-        UsageError: for a threshold or prevalence beyond 0..1, fewer than 0 draws, or near copies to be found
-            without ``data`` and ``train``.
+        UsageError: for a threshold or prevalence beyond 0..1, fewer than 0 draws, near copies to be found
+            without ``data`` and ``train``, or repeats that are no out-of-fold rows.
 
     >>> rows = {"cell_id": ["a", "b"], "subject_id": ["1", "H1"], "label": ["blast", "normal"]}
     >>> report = evaluate(PredictionTable(pl.DataFrame(rows | {"blast_probability": [0.9, 0.2]})))
@@ -110,7 +120,8 @@ def evaluate(
     weights = overlap_weights(judged.y, box_areas(measured))
     leak = _leak(judged, train, info, made_by, data if near else None)
     rows = subject_rows(judged.judged, judged.y, judged.p, threshold=threshold)
-    return Report(
+    by_fold = _folds(judged, model)
+    report = Report(
         research_use_only=RESEARCH_USE_ONLY,
         stamps=_stamps(_origins(table, info, train, data), cells, leak),
         notes=_notes(judged, cells, num_other_roles, made_by),
@@ -136,6 +147,7 @@ def evaluate(
         size_matched=read_size_matched([model], weights),
         size_size_matched=read_size_matched([ruler], weights[known]) if ruler is not None else None,
         subgroups=subgroups(measured, model),
+        folds=by_fold,
         operating_points=read_operating_points(judged, cells, info),
         decisions=_decisions(judged),
         calibration=read_calibration(model),
@@ -143,11 +155,14 @@ def evaluate(
         decision_curve=decision_curve(beside or model, ruler),
         risk_coverage=risk_coverage(beside or model, ruler),
         confusion_matrix=ConfusionMatrix.of(model),
-        classes=class_rows(judged),
+        classes=class_rows(judged, cells),
         subjects=rows,
         subject_means=subject_means(rows, judged.positive_classes, draws=draws, seed=seed, method=interval),
         curves=_curves(model, ruler),
         worst_cells=worst_cells(_with_paths(judged.judged, data), judged.y, judged.p, threshold=threshold),
+        label_suspects=_label_suspects(
+            judged, by_fold, [rows_to_judge(knowing_classes(one, info, data))[0] for one in repeats], data
+        ),
         unreadable=_unreadable(judged),
         leak=leak,
         model=made_by,
@@ -156,6 +171,10 @@ def evaluate(
         table=table,
         root=_root(table, data),
     )
+    answers = crosswalk(
+        predictions=prediction_answers(report), bundle={} if made_by.is_another else bundle_answers(info)
+    )
+    return report.model_copy(update={"in_short": in_short(report), "guidelines": answers})
 
 
 def _check_arguments(threshold: float, draws: int) -> None:
@@ -172,6 +191,29 @@ def _same_cells(model: Judgement, size: SizeBaseline) -> tuple[Judgement | None,
     if size.p is None or known is None:
         return None, None, np.zeros(len(model.p), dtype=np.bool_)
     return model.part(known), Judgement(model.cells, size.p, model.threshold).part(known), known
+
+
+def _folds(table: PredictionTable, model: Judgement) -> FoldReading | None:
+    of_cells = folds(table)
+    return None if of_cells is None else read_folds(model, of_cells)
+
+
+def _label_suspects(
+    table: PredictionTable,
+    by_fold: FoldReading | None,
+    repeats: Sequence[PredictionTable],
+    data: Manifest | None,
+) -> LabelSuspects | None:
+    ids = subject_ids(table)
+    if repeats and any(folds(one) is None for one in (table, *repeats)):
+        raise UsageError(
+            "repeats are for cross-validated tables, and one of these is none",
+            hint="give pooled out-of-fold rows, with the fold of every cell",
+        )
+    if by_fold is None or by_fold.num_shared_subjects or ids is None:
+        return None
+    p = [one.p for one in aligned([table, *repeats])]
+    return label_suspects(_with_paths(table.judged, data), table.y, p, ids)
 
 
 def _model(table: PredictionTable, info: Mapping[str, Any]) -> Model:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leukoscope.evaluation.figure_texts import FIGURE_TEXTS
 from leukoscope.evaluation.results import Report
 
 if TYPE_CHECKING:
@@ -59,7 +61,12 @@ def draw_figures(report: Report) -> dict[str, str]:
     if report.subjects:
         drawings["subjects"] = _subjects
     return {
-        name: draw(name, _of(report, drawing), width=WIDE * SIDE if name == "subjects" else SIDE)
+        name: draw(
+            name,
+            _of(report, drawing),
+            text=FIGURE_TEXTS[name](report),
+            width=WIDE * SIDE if name == "subjects" else SIDE,
+        )
         for name, drawing in drawings.items()
     }
 
@@ -68,12 +75,13 @@ def _of(report: Report, drawing: Callable[[Axes, Report], None]) -> Callable[[Ax
     return lambda axes: drawing(axes, report)
 
 
-def draw(name: str, drawing: Callable[[Axes], None], *, width: float = SIDE) -> str:
+def draw(name: str, drawing: Callable[[Axes], None], *, text: str, width: float = SIDE) -> str:
     """One figure as SVG text.
 
     Args:
         name: from which the ids in the SVG are made, so that several can stand on one page.
         drawing: what is drawn on the axes.
+        text: what the figure shows, for those who do not see it.
         width: inches.
     """
     import matplotlib as mpl
@@ -84,9 +92,17 @@ def draw(name: str, drawing: Callable[[Axes], None], *, width: float = SIDE) -> 
         # Fixed margins: a layout engine draws every figure twice to find the same ones.
         left, right = LEFT / width, RIGHT / width
         drawing(figure.add_axes((left, LOW / SIDE, 1 - left - right, 1 - (LOW + HIGH) / SIDE)))
-        text = io.StringIO()
-        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return text.getvalue()
+        drawn = io.StringIO()
+        figure.savefig(drawn, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return _told(drawn.getvalue(), name, text)
+
+
+def _told(svg: str, name: str, text: str) -> str:
+    """The SVG as one picture to a screen reader, with ``text`` in place of the words scattered over it."""
+    start = svg.index("<svg")
+    end = svg.index(">", start)
+    told = f' role="img" aria-labelledby="{name}-text">\n <desc id="{name}-text">{escape(text)}</desc>'
+    return svg[:end] + told + svg[end + 1 :]
 
 
 def unit_square(axes: Axes, x: str, y: str) -> None:
@@ -145,7 +161,7 @@ def _decision_curve(axes: Axes, report: Report) -> None:
     axes.plot(curve.threshold, curve.model, color=MODEL, label="model")
     axes.set(xlabel="threshold", ylabel="net benefit", xlim=(-0.01, 1.01))
     axes.set_ylim(-0.5 * curve.prevalence, 1.1 * curve.prevalence)  # room for the legend below all curves
-    axes.legend(loc="lower right")
+    axes.legend(loc="best")
 
 
 def _risk_coverage(axes: Axes, report: Report) -> None:
@@ -171,7 +187,7 @@ def _probabilities(axes: Axes, report: Report) -> None:
     axes.axvline(report.threshold, ymax=0.8, color=INK, linewidth=0.8, linestyle=":")
     axes.set(xlabel="blast probability", ylabel="share of the class's cells", xlim=(-0.01, 1.01))
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 5, 10)))  # two digits: the margin is fixed
-    axes.legend(loc="upper center")
+    axes.legend(loc="best")
 
 
 def _subjects(axes: Axes, report: Report) -> None:

@@ -144,14 +144,16 @@ def write_gallery(
 
     check_gallery(Path(path))
     root = Path(metadata["root"]) if metadata.get("root") else None
+    most, least = _with_pictures(root, extremes.most), _with_pictures(root, extremes.least)
     page = fill(
         "gallery.html.j2",
         probability=probability,
+        has_pictures=any(picture.uri for _, picture in (*most, *least)),
         stamp_texts=STAMP_TEXTS,
         extremes=extremes,
         ends=[
-            ("most", "highest", _with_pictures(root, extremes.most)),
-            ("least", "lowest", _with_pictures(root, extremes.least)),
+            ("most", "highest", most),
+            ("least", "lowest", least),
         ],
         stamps=[name for name in stamps(metadata).split(",") if name],
         bundle_name=bundle_name,

@@ -73,3 +73,16 @@ def marks(origins: Iterable[Mapping[str, Any]]) -> list[str]:
     """``LEAKY`` and ``SYNTHETIC`` where one of the sources says so of itself: it holds for all made of it."""
     said = list(origins)
     return [name.upper() for name in STAMPS if any(one.get(name) in (True, "true") for one in said)]
+
+
+def folds(table: PredictionTable) -> npt.NDArray[np.str_] | None:
+    """The fold of each judged cell, (N,), where the rows are pooled out-of-fold rows of two folds or more.
+
+    ``None`` where a row has no fold, or where the rows fitted the model that judged them.
+    """
+    if "fold" not in table.judged.columns or fitting_roles(table):
+        return None
+    found = table.judged["fold"]
+    if found.null_count() or found.n_unique() < 2:
+        return None
+    return found.cast(pl.Utf8).to_numpy().astype(np.str_)

@@ -104,7 +104,7 @@ def read_partitions(
     Raises:
         TableError: when the tables do not hold the same labelled, readable cells.
     """
-    tables = _aligned(tables)
+    tables = aligned(tables)
     first = tables[0]
     ids = None if (first.subjects == "").any() else first.subjects
     cells = Cells(first.y, ids, draws, seed)
@@ -135,7 +135,12 @@ def read_partitions(
     )
 
 
-def _aligned(tables: Sequence[PredictionTable]) -> list[PredictionTable]:
+def aligned(tables: Sequence[PredictionTable]) -> list[PredictionTable]:
+    """The judged rows of each table, in the order of the first.
+
+    Raises:
+        TableError: when the tables do not hold the same labelled, readable cells.
+    """
     first = tables[0].judged.select("cell_id")
     aligned = []
     for table in tables:

@@ -43,12 +43,18 @@ class BrierParts(Config):
         resolution: mean square of a bin's frequency less that of all; more is better.
         uncertainty: of the classes themselves; no model changes it.
         within_bins: what differs among the cells of one bin.
+        reliability_ci, resolution_ci, uncertainty_ci, within_bins_ci: 95 % intervals from draws of subjects,
+            the bins left where they are; ``None`` where there is none to give.
     """
 
     reliability: float
     resolution: float
     uncertainty: float
     within_bins: float
+    reliability_ci: tuple[float, float] | None = None
+    resolution_ci: tuple[float, float] | None = None
+    uncertainty_ci: tuple[float, float] | None = None
+    within_bins_ci: tuple[float, float] | None = None
 
 
 class CalibrationReading(Config):
@@ -84,12 +90,12 @@ def read_calibration(model: Judgement) -> CalibrationReading:
     totals = model.cells.subjects.totals
     cells = times @ totals(share_of_bin)
     shares = ratio(times @ totals(share_of_bin * y[:, None]), cells)
-    means = ratio(times[:1] @ totals(share_of_bin * model.p[:, None]), cells[:1])[0]
+    means = ratio(times @ totals(share_of_bin * model.p[:, None]), cells)
     ends = [interval_of_reading("reliability", column, model.cells) for column in shares.T]
     return CalibrationReading(
         slope=_metric("slope", slopes(model), model),
         intercept=_metric("intercept", intercepts(model), model),
-        brier=_parts(shares[0], means, model),
+        brier=_parts(shares, means, cells, model),
         bins=[
             ReliabilityBin(
                 mean_probability=float(np.clip(mean, 0, 1)),
@@ -98,7 +104,7 @@ def read_calibration(model: Judgement) -> CalibrationReading:
                 ci_high=end.high,
                 num_cells=len(y) / metrics.NUM_BINS,
             )
-            for mean, share, end in zip(means, shares[0], ends, strict=True)
+            for mean, share, end in zip(means[0], shares[0], ends, strict=True)
         ],
     )
 
@@ -218,15 +224,22 @@ def _metric(name: str, values: Floats, model: Judgement) -> Metric:
     return found
 
 
-def _parts(shares: Floats, means: Floats, model: Judgement) -> BrierParts:
-    base = float(model.cells.y.mean())
-    reliability = float(((means - shares) ** 2).mean())
-    resolution = float(((shares - base) ** 2).mean())
-    uncertainty = base * (1 - base)
-    whole = float(metrics.brier(model.cells.y, model.p))
+def _parts(shares: Floats, means: Floats, cells: Floats, model: Judgement) -> BrierParts:
+    """From the share of blasts, the mean probability and the cells of each bin, (1 + B, 15) each."""
+    y, times = model.cells.y, model.cells.times
+    squares = model.cells.subjects.totals(metrics.squared_errors(y, model.p)[:, None])
+    num = cells.sum(axis=1)
+    base = np.sum(np.nan_to_num(shares) * cells, axis=1) / num
+    values = {
+        "reliability": np.nansum((means - shares) ** 2 * cells, axis=1) / num,
+        "resolution": np.nansum((shares - base[:, None]) ** 2 * cells, axis=1) / num,
+        "uncertainty": base * (1 - base),
+    }
+    explained = values["reliability"] - values["resolution"] + values["uncertainty"]
+    values["within_bins"] = (times @ squares)[:, 0] / num - explained
     return BrierParts(
-        reliability=reliability,
-        resolution=resolution,
-        uncertainty=uncertainty,
-        within_bins=whole - (reliability - resolution + uncertainty),
+        **{name: float(value[0]) for name, value in values.items()},
+        **{
+            f"{name}_ci": interval_of_reading(name, value, model.cells).ends for name, value in values.items()
+        },
     )

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from importlib import resources
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from leukoscope.core.files import write_json, write_text
 from leukoscope.evaluation.bootstrap import INTERVAL_WORDS
 from leukoscope.evaluation.figures import BLAST, INK, LINE, MODEL, NORMAL, RULER, draw_figures
+from leukoscope.evaluation.gallery import probability
+from leukoscope.evaluation.guidelines import NO_CERTIFICATE
+from leukoscope.evaluation.label_suspects import LabelSuspect
 from leukoscope.evaluation.pictures import Picture, read_pictures
+from leukoscope.evaluation.readings import Metric
 from leukoscope.evaluation.results import Report
-from leukoscope.evaluation.worst_cells import WorstCell
+from leukoscope.evaluation.subgroups import Subgroup
+from leukoscope.evaluation.worst_cells import NUM_CELLS, PER_SUBJECT, WorstCell
+
+CellT = TypeVar("CellT", WorstCell, LabelSuspect)
 
 PAGE, NUMBERS, ROWS, FIGURES = "report.html", "report.json", "predictions.parquet", "figures"
 
@@ -103,6 +111,8 @@ def render(report: Report, figures: dict[str, str]) -> str:
     from markupsafe import Markup
 
     pictures = read_pictures(report.root, report.worst_cells)
+    suspects = _shown_suspects(report)
+    suspect_pictures = read_pictures(report.root, suspects)
     labelled = groupby(report.subjects, key=lambda row: row.label)
     return fill(
         "report.html.j2",
@@ -114,13 +124,26 @@ def render(report: Report, figures: dict[str, str]) -> str:
         stamp_texts=STAMP_TEXTS,
         metric_labels=METRIC_LABELS,
         interval_words=INTERVAL_WORDS,
-        headline=HEADLINE.items(),
+        headline=list(HEADLINE.items()),
         reasons=_reasons(report),
         confusion=_confusion(report),
-        subgroups_by=[(by, list(parts)) for by, parts in groupby(report.subgroups, key=lambda one: one.by)],
+        subgroups_by=_subgroups(report),
         subjects_by_label=[(label, list(rows)) for label, rows in labelled],
         worst_by_kind=_worst_by_kind(report, pictures),
-        pictures_text=_pictures_text(pictures),
+        pictures_text=_pictures_text(pictures, "The furthest on the wrong side of the threshold"),
+        suspects_by_kind=_by_label(
+            report,
+            suspects,
+            suspect_pictures,
+            "Labelled blast, read as normal",
+            "Labelled normal, read as blast",
+        ),
+        suspects_text=_pictures_text(
+            suspect_pictures, "Shown are those whose label gets the least probability"
+        ),
+        has_pictures=any(picture.uri for picture in (*pictures, *suspect_pictures)),
+        no_certificate=NO_CERTIFICATE,
+        probability=probability,
     )
 
 
@@ -216,33 +239,74 @@ def _reasons(report: Report) -> list[tuple[str, str]]:
     ]
 
 
-def _confusion(report: Report) -> list[tuple[str, list[tuple[int, float, bool]]]]:
-    """Rows of the matrix: label, then (cells, share of the row, is it right?) for each call."""
-    matrix = report.confusion_matrix
-    rows = [
-        ("blasts", [(matrix.true_blasts, True), (matrix.false_normals, False)]),
-        ("normal cells", [(matrix.false_blasts, False), (matrix.true_normals, True)]),
-    ]
-    return [
-        (label, [(n, n / max(1, sum(m for m, _ in cells)), right) for n, right in cells])
-        for label, cells in rows
-    ]
+class Call(NamedTuple):
+    """One field of the confusion matrix: its cells, their share of the row with its interval, is it right?"""
+
+    num: int
+    share: float
+    right: bool
+    ends: tuple[float, float] | None
+
+
+def _confusion(report: Report) -> list[tuple[str, list[Call]]]:
+    """Rows of the matrix, each with the cells called blast, then those called normal."""
+    matrix, metrics = report.confusion_matrix, report.metrics
+    blasts = _calls(matrix.true_blasts, matrix.false_normals, metrics["sensitivity"])
+    normals = _calls(matrix.true_normals, matrix.false_blasts, metrics["specificity"])
+    return [("blasts", blasts), ("normal cells", normals[::-1])]
+
+
+def _calls(num_right: int, num_wrong: int, share_right: Metric) -> list[Call]:
+    low, high, num = share_right.ci_low, share_right.ci_high, max(1, num_right + num_wrong)
+    ends = None if low is None or high is None else (low, high)
+    turned = None if ends is None else (1 - ends[1], 1 - ends[0])
+    return [Call(num_right, num_right / num, True, ends), Call(num_wrong, num_wrong / num, False, turned)]
+
+
+def _subgroups(report: Report) -> list[tuple[str, list[Subgroup]]]:
+    """Parts of the cells by what they are parted by; folds only where no section of their own has them."""
+    shown = [part for part in report.subgroups if part.by != "fold" or report.folds is None]
+    return [(by, list(parts)) for by, parts in groupby(shown, key=lambda one: one.by)]
 
 
 def _worst_by_kind(
     report: Report, pictures: list[Picture]
 ) -> list[tuple[str, list[tuple[WorstCell, Picture]]]]:
-    pairs = list(zip(report.worst_cells, pictures, strict=True))
-    called_blast = [pair for pair in pairs if pair[0].label not in report.positive_classes]
-    called_normal = [pair for pair in pairs if pair[0].label in report.positive_classes]
-    return [("Normal cells called blast", called_blast), ("Blasts called normal", called_normal)]
+    kinds = _by_label(
+        report, report.worst_cells, pictures, "Blasts called normal", "Normal cells called blast"
+    )
+    return kinds[::-1]
 
 
-def _pictures_text(pictures: Iterable[Picture]) -> str:
+def _by_label(
+    report: Report, cells: Iterable[CellT], pictures: Iterable[Picture], blasts: str, normals: str
+) -> list[tuple[str, list[tuple[CellT, Picture]]]]:
+    """The cells with their pictures in two groups of these names, by what they are labelled."""
+    pairs = list(zip(cells, pictures, strict=True))
+    return [
+        (blasts, [pair for pair in pairs if pair[0].label in report.positive_classes]),
+        (normals, [pair for pair in pairs if pair[0].label not in report.positive_classes]),
+    ]
+
+
+def _shown_suspects(report: Report) -> list[LabelSuspect]:
+    """The first of them by rank, as many of a class and of a person as there are worst cells."""
+    shown: list[LabelSuspect] = []
+    of_subject: Counter[str] = Counter()
+    of_label: Counter[str] = Counter()
+    for cell in report.label_suspects.cells if report.label_suspects else []:
+        if of_subject[cell.subject_id] < PER_SUBJECT and of_label[cell.label] < NUM_CELLS:
+            of_subject[cell.subject_id] += 1
+            of_label[cell.label] += 1
+            shown.append(cell)
+    return shown
+
+
+def _pictures_text(pictures: Iterable[Picture], which: str) -> str:
     """What is shown, and in words what is not."""
     shown = list(pictures)
     missing = [picture.reason for picture in shown if picture.uri is None]
-    text = "The furthest on the wrong side of the threshold, at most three of one subject, all at one scale."
+    text = f"{which}, at most three of one subject, all at one scale."
     if not missing:
         return text
     reasons = "; ".join(sorted({reason for reason in missing if reason}))

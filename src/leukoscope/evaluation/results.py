@@ -12,6 +12,10 @@ from leukoscope.evaluation.benefit import AtPrevalence, DecisionCurve
 from leukoscope.evaluation.bootstrap import CONFIDENCE, IntervalMethod
 from leukoscope.evaluation.corruptions import CorruptionReading
 from leukoscope.evaluation.curves import Curves
+from leukoscope.evaluation.folds import FoldReading
+from leukoscope.evaluation.guidelines import GuidelineRow
+from leukoscope.evaluation.in_short import Statement
+from leukoscope.evaluation.label_suspects import LabelSuspects
 from leukoscope.evaluation.leak import Leak
 from leukoscope.evaluation.metrics import confusion
 from leukoscope.evaluation.model_facts import OperatingPointReading
@@ -97,6 +101,9 @@ class Report(Config):
         size_matched, size_size_matched: model and ruler with both classes weighted to one distribution
             of sizes; ``None`` where the sizes are unknown.
         subgroups: the model on parts of the cells.
+        folds: the model fold by fold; ``None`` where these are no pooled out-of-fold rows.
+        label_suspects: cells whose label cross-validation contradicts; ``None`` where a person's cells do not
+            lie in one fold each.
         calibration: whether probabilities mean what they say.
         predictive_values: where blasts are rarer or commoner than here.
         decision_curve: net benefit, beside the ruler on the cells of known size.
@@ -107,6 +114,8 @@ class Report(Config):
         leak: what the judged cells share with the training cells, or that this was not checked.
         unreadable: the first hundred of those rows.
         corruptions: how each metric falls with something wrong with the pictures, where that was asked for.
+        in_short: what all this says, in sentences.
+        guidelines: what reporting guidelines ask for, and what is known of it here.
         table: the predictions, not in ``report.json``.
         root: where the images are, not in ``report.json``.
     """
@@ -136,6 +145,7 @@ class Report(Config):
     size_matched: dict[str, Metric] | None
     size_size_matched: dict[str, Metric] | None
     subgroups: list[Subgroup]
+    folds: FoldReading | None
     operating_points: dict[str, OperatingPointReading]
     decisions: dict[str, int]
     calibration: CalibrationReading
@@ -148,9 +158,12 @@ class Report(Config):
     subject_means: SubjectMeans
     curves: Curves
     worst_cells: list[WorstCell]
+    label_suspects: LabelSuspects | None
     unreadable: list[Unreadable]
     leak: Leak | str
     model: Model
+    in_short: list[Statement] = Field(default_factory=list)
+    guidelines: list[GuidelineRow] = Field(default_factory=list)
     provenance: dict[str, Any]
     corruptions: CorruptionReading | None = None
     table: InstanceOf[PredictionTable] = Field(exclude=True, repr=False)

@@ -115,8 +115,17 @@ def subject_rows(judged: pl.DataFrame, y: Bools, p: Floats, *, threshold: float)
 
 
 def _by_label_and_number(row: SubjectRow) -> tuple[str, list[tuple[int, str]]]:
-    parts = re.split(r"([0-9]+)", row.subject_id)
-    return row.label, [(int(part) if part.isdecimal() else -1, part) for part in parts]
+    return row.label, natural(row.subject_id)
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """A key that sorts names with numbers as people do.
+
+    >>> sorted(["H22", "H7", "3"], key=natural)
+    ['3', 'H7', 'H22']
+    """
+    parts = re.split(r"([0-9]+)", name)
+    return [(int(part) if part.isdecimal() else -1, part) for part in parts]
 
 
 def subject_means(
@@ -152,7 +161,7 @@ def subject_means(
     }
     if not missing:
         areas = auroc_of_draws(is_blast, probability, once.subjects, once.times)
-        found["auroc"] = float(areas[0]), _ends("auroc", areas, once)
+        found["auroc"] = float(areas[0]), interval_of_reading("auroc", areas, once).ends
     figures = {name: figure for name, (figure, _) in found.items()}
     intervals = {f"{name}_ci": ends for name, (_, ends) in found.items()}
     return SubjectMeans(
@@ -172,12 +181,7 @@ def _mean(name: str, values: Floats, kept: Bools, once: Cells) -> tuple[float | 
         return None, None
     times = once.times[:, once.subjects.index[kept]]
     means = ratio(times @ values[kept], times.sum(axis=1))
-    return float(means[0]), _ends(name, means, once)
-
-
-def _ends(name: str, values: Floats, once: Cells) -> Ends:
-    found = interval_of_reading(name, values, once)
-    return None if found.low is None or found.high is None else (found.low, found.high)
+    return float(means[0]), interval_of_reading(name, means, once).ends
 
 
 def _wilson(share: float, num: int) -> tuple[float, float]:
