@@ -52,6 +52,17 @@ def test_few_subjects_are_named_and_have_no_interval(table):
     assert f"({row.num_normals:,})" in few[0] and "specificity" in few[0]
 
 
+def test_several_folds_of_few_people_share_a_note(make_table):
+    frame = make_table(blasts=30, normals=8).frame
+    number = pl.col("subject_id").str.extract(r"(\d+)").cast(pl.Int32)
+    found = evaluate(PredictionTable(frame.with_columns(fold=number % 3)), draws=0).folds
+    few = [note for note in found.notes if "few normal subjects" in note]
+    assert len(few) == 1 and few[0].startswith("3 folds have few normal subjects: fold 0 H3, H6 (")
+    cells = frame.filter(pl.col("subject_id").is_in(["H3", "H6"])).height
+    assert f"fold 0 H3, H6 ({cells:,} cells); fold 1 H1, H4, H7 (" in few[0]
+    assert not any("blast subjects" in note for note in found.notes)
+
+
 def test_the_mean_within_folds_stands_beside_the_pooled_area(table):
     """A model whose scores are shifted by the fold ranks worse pooled, and no worse within."""
     shifted = table.frame.with_columns(blast_probability=(pl.col("blast_probability") + pl.col("fold")) / 3)

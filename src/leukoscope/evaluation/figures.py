@@ -174,7 +174,7 @@ def _risk_coverage(axes: Axes, report: Report) -> None:
     axes.plot(curve.coverage, curve.error, color=MODEL, label="model")
     axes.set(xlabel="share of cells answered", ylabel="share of these called wrong", xlim=(-0.01, 1.01))
     axes.set_ylim(bottom=0)
-    axes.legend(loc="upper left")
+    axes.legend(loc="best")
 
 
 def _probabilities(axes: Axes, report: Report) -> None:

@@ -95,7 +95,7 @@ def read_folds(model: Judgement, folds: npt.NDArray[np.str_]) -> FoldReading:
     rows = [_row(name, part) for name, part in zip(names, parts, strict=True)]
     shared = _shared(model.cells.subject_ids, folds)
     mean_auroc = _mean_auroc(parts)
-    few = [note for row, part in zip(rows, parts, strict=True) for note in _few(row, part)]
+    few = [note for kind in ("blast", "normal") for note in _few(kind, rows, parts)]
     return FoldReading(
         rows=rows,
         spread={name: found for name in SHOWN if (found := _spread(rows, name)) is not None},
@@ -205,22 +205,28 @@ def _shared_note(shared: list[str]) -> list[str]:
     ]
 
 
-def _few(row: FoldRow, part: Judgement) -> list[str]:
-    if part.cells.subject_ids is None:
+def _few(kind: str, rows: list[FoldRow], parts: list[Judgement]) -> list[str]:
+    """What rests on few people of a class: a note on one such fold, or one on all of them."""
+    found: list[tuple[str, list[str], int]] = []
+    for row, part in zip(rows, parts, strict=True):
+        subjects = part.cells.subjects
+        of = subjects.num_blasts > 0 if kind == "blast" else subjects.num_normals > 0
+        if part.cells.subject_ids is not None and 0 < of.sum() < MIN_SUBJECTS:
+            names = sorted(subjects.names[of].tolist(), key=natural)
+            found.append((row.fold, names, row.num_blasts if kind == "blast" else row.num_normals))
+    metric = "sensitivity" if kind == "blast" else "specificity"
+    if not found:
         return []
-    subjects = part.cells.subjects
-    kinds = (
-        ("blast", "sensitivity", subjects.num_blasts > 0, row.num_blasts),
-        ("normal", "specificity", subjects.num_normals > 0, row.num_normals),
-    )
+    if len(found) == 1:
+        return [_few_note(kind, metric, *found[0])]
+    told = "; ".join(f"fold {fold} {_listed(names)} ({num:,} cells)" for fold, names, num in found)
     return [
-        _few_note(row.fold, kind, metric, sorted(subjects.names[of].tolist(), key=natural), num)
-        for kind, metric, of, num in kinds
-        if 0 < of.sum() < MIN_SUBJECTS
+        f"{len(found)} folds have few {kind} subjects: {told}. Their {metric} is a statistic of these "
+        "people, however many cells there are, so no interval is given."
     ]
 
 
-def _few_note(fold: str, kind: str, metric: str, names: list[str], num_cells: int) -> str:
+def _few_note(kind: str, metric: str, fold: str, names: list[str], num_cells: int) -> str:
     num = len(names)
     people = f"{num} {kind} subject{'' if num == 1 else 's'}"
     whom = "this one person" if num == 1 else f"these {num} people"
