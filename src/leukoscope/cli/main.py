@@ -23,6 +23,7 @@ from leukoscope.cli import (
     demo,
     doctor,
     evaluate,
+    explain,
     export,
     predict,
     recipes,
@@ -52,6 +53,7 @@ app.add_typer(bundle.app)
 app.command()(predict.predict)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
+app.command()(explain.explain)
 
 
 def _version(asked: bool) -> None:

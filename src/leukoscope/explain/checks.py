@@ -1,0 +1,324 @@
+"""Is a map worth looking at? Four questions, asked on some of the cells, answered with numbers.
+
+J. Adebayo et al., "Sanity checks for saliency maps", NeurIPS 2018. V. Petsiuk et al., "RISE", BMVC 2018
+(deletion and insertion).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from leukoscope.core.config import Config
+from leukoscope.errors import LeukoscopeError
+from leukoscope.explain.evidence import Cells, Evidence, Floats
+from leukoscope.explain.foreground import Mask, foreground, shares
+from leukoscope.explain.methods import Method, over_views
+
+DRAWS = 3
+"""Networks with random weights that maps are compared with."""
+ALIKE = 0.5
+"""Rank correlation from which on maps of the trained and of a random network are called alike."""
+ORDERS = 4
+"""Random orders that a map is compared with, for each cell."""
+STEPS = 10
+"""In which the pixels of a cell are taken away, or put back."""
+BLUR = 1 / 16
+"""Deviation of the blur that insertion starts from, as a share of the picture's side."""
+UNCHANGED = 1e-6
+"""Log-odds that differ by less than this are the same."""
+
+
+class Check(Config):
+    """One question and its answer.
+
+    Attributes:
+        name: of the check.
+        question: in plain words.
+        answer: in plain words, with its figures.
+        holds: what a map worth looking at would answer; ``None`` where the question could not be put.
+        figures: the numbers by name.
+    """
+
+    name: str
+    question: str
+    answer: str
+    holds: bool | None = None
+    figures: dict[str, float | int] = {}
+
+
+class Sample(NamedTuple):
+    """Cells (N, S, S, 3) that show a cell, and their maps (N, h, w)."""
+
+    cells: Cells
+    maps: Floats
+
+
+def check(method: Method, evidence: Evidence, sample: Sample, *, views: int, seed: int = 0) -> list[Check]:
+    """Put all questions to the maps of these cells.
+
+    Args:
+        method: that made the maps.
+        evidence: what the bundle says of cells.
+        sample: the cells and their maps.
+        views: 1 or 8, as the bundle predicts.
+        seed: of random weights and random orders.
+    """
+    if not len(sample.cells):
+        return []
+    masks = [foreground(cell) for cell in sample.cells]
+    found = [
+        depends_on_weights(method, sample, masks, views=views, seed=seed),
+        *follows_the_map(evidence, sample, masks, seed=seed),
+        lies_on_the_cell(sample, masks),
+    ]
+    return found if method.reference is None else [*found, adds_up(method, evidence, sample)]
+
+
+def depends_on_weights(
+    method: Method, sample: Sample, masks: Sequence[Mask], *, views: int, seed: int
+) -> Check:
+    """Whether the map is another one when the network has random weights.
+
+    Maps of the trained and of random networks are compared by rank over the places that show the cell: beyond
+    it all networks see the same black.
+    """
+    name, question = "randomised weights", "Does the map show what the network has learned?"
+    alike: list[float] = []
+    for draw in range(DRAWS):
+        try:
+            mapper = method.randomised(seed + draw)
+        except LeukoscopeError as error:
+            return Check(
+                name=name, question=question, answer=f"Not checked: {error.message}. {error.hint}".strip()
+            )
+        maps = over_views(mapper, sample.cells, views)
+        pairs = [
+            rank_correlation(*(one[shares(mask, one.shape) > 0] for one in (ours, random)))
+            for ours, random, mask in zip(sample.maps, maps, masks, strict=True)
+        ]
+        alike += [value for value in pairs if value is not None]
+    if not alike:
+        return Check(name=name, question=question, answer="Not checked: the maps have one value everywhere.")
+    mean, size = float(np.mean(alike)), float(np.mean(np.abs(alike)))
+    answer = (
+        f"Rank correlation with the maps of {DRAWS} networks of random weights, over the places on the cell: "
+        f"mean {mean:.2f}, mean of its size {size:.2f}, from {min(alike):.2f} to {max(alike):.2f}. "
+        "Near 0 the maps have nothing in common; near 1 the map shows the picture and not the network."
+    )
+    figures = {"mean": mean, "mean_size": size, "least": min(alike), "greatest": max(alike)}
+    return Check(
+        name=name,
+        question=question,
+        answer=answer,
+        holds=size < ALIKE,
+        figures=figures | {"num_pairs": len(alike), "num_networks": DRAWS},
+    )
+
+
+def rank_correlation(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> float | None:
+    """Spearman's, equal values sharing their rank; ``None`` where one of the two has one value only."""
+    value = pl.select(pl.corr(pl.Series(first.ravel()), pl.Series(second.ravel()), method="spearman")).item()
+    return None if value is None or not np.isfinite(value) else float(value)
+
+
+def follows_the_map(
+    evidence: Evidence, sample: Sample, masks: Sequence[Mask], *, seed: int
+) -> tuple[Check, Check]:
+    """Deletion and insertion: whether the answer goes with what the map says first, more than by chance."""
+    rng = np.random.default_rng(seed)
+    areas = [
+        curve_areas(evidence, cell, found, mask, rng=rng)
+        for cell, found, mask in zip(sample.cells, sample.maps, masks, strict=True)
+    ]
+    gains = np.array([(area.deletion_gain, area.insertion_gain) for area in areas])
+    moved = any(area.moved for area in areas)
+    texts = (
+        (
+            "deletion",
+            "Does the answer fall when what speaks for blast is taken away first?",
+            "blackened",
+            "lower",
+        ),
+        (
+            "insertion",
+            "Does the answer rise when it is put back first?",
+            "put into the blurred cell",
+            "higher",
+        ),
+    )
+    deletion, insertion = (
+        _ordered(name, question, how, side, gains[:, place], moved)
+        for place, (name, question, how, side) in enumerate(texts)
+    )
+    return deletion, insertion
+
+
+def _ordered(
+    name: str, question: str, how: str, side: str, gains: npt.NDArray[np.float64], moved: bool
+) -> Check:
+    if not moved:
+        answer = "Not checked: the answer is the same whatever is taken away."
+        return Check(name=name, question=question, answer=answer)
+    better, mean = int((gains > UNCHANGED).sum()), float(gains.mean())
+    answer = (
+        f"With the cell's pixels {how} in the order of the map, the log-odds of blast are {side} than in random "
+        f"orders of places of the same size in {better} of {len(gains)} cells; by {mean:.2f} in the mean over the "
+        "whole way."
+    )
+    figures = {"num_better": better, "num_cells": len(gains), "mean_gain": mean, "num_orders": ORDERS}
+    return Check(
+        name=name,
+        question=question,
+        answer=answer,
+        holds=mean > 0 and 2 * better > len(gains),
+        figures=figures,
+    )
+
+
+class CurveAreas(NamedTuple):
+    """Mean log-odds of blast on the way, in the order of the map and in random orders (mean over them)."""
+
+    deletion: float
+    deletion_at_random: float
+    insertion: float
+    insertion_at_random: float
+    moved: bool
+
+    @property
+    def deletion_gain(self) -> float:
+        """How much lower the map's curve lies."""
+        return self.deletion_at_random - self.deletion
+
+    @property
+    def insertion_gain(self) -> float:
+        """How much higher the map's curve lies."""
+        return self.insertion - self.insertion_at_random
+
+
+def curve_areas(
+    evidence: Evidence,
+    cell: npt.NDArray[np.uint8],
+    found: Floats,
+    mask: Mask,
+    *,
+    rng: np.random.Generator,
+    orders: int = ORDERS,
+    steps: int = STEPS,
+) -> CurveAreas:
+    """Areas under the curves of deletion and insertion of one cell.
+
+    Only pixels of the cell are taken away (made black) or put back (into the blurred cell): to take black
+    from black would be no feat. A random order is that of the same map with its values on the cell exchanged
+    among places, so that what is taken away at once is as large and as connected.
+
+    Args:
+        evidence: the log-odds of blast of cells.
+        cell: (S, S, 3).
+        found: its map (h, w).
+        mask: (S, S), the cell's pixels.
+        rng: draws the orders.
+        orders: random orders.
+        steps: of each curve.
+    """
+    on_cell = shares(mask, found.shape) > 0
+    maps = [found, *(_exchanged(found, on_cell, rng) for _ in range(orders))]
+    ways = ((cell, np.zeros_like(cell)), (_blurred(cell, mask), cell))
+    pictures = [
+        picture
+        for one in maps
+        for before, after in ways
+        for picture in _on_the_way(before, after, order_of(one, mask), steps)
+    ]
+    odds = evidence(np.stack(pictures)).reshape(len(maps), len(ways), steps + 1)
+    areas = ((odds[..., 1:] + odds[..., :-1]) / 2).mean(axis=2)
+    random = areas[1:].mean(axis=0)
+    moved = bool(np.ptp(odds) > UNCHANGED)
+    return CurveAreas(float(areas[0, 0]), float(random[0]), float(areas[0, 1]), float(random[1]), moved)
+
+
+def _on_the_way(
+    before: npt.NDArray[np.uint8], after: npt.NDArray[np.uint8], order: npt.NDArray[np.int64], steps: int
+) -> Iterator[npt.NDArray[np.uint8]]:
+    """Pictures from ``before`` on, the pixels exchanged for those of ``after`` in this order."""
+    for step in range(steps + 1):
+        part = order[: len(order) * step // steps]
+        picture = before.reshape(-1, 3).copy()
+        picture[part] = after.reshape(-1, 3)[part]
+        yield picture.reshape(before.shape)
+
+
+def _exchanged(found: Floats, on_cell: npt.NDArray[np.bool_], rng: np.random.Generator) -> Floats:
+    mixed = found.copy()
+    mixed[on_cell] = rng.permutation(mixed[on_cell])
+    return mixed
+
+
+def order_of(found: Floats, mask: Mask) -> npt.NDArray[np.int64]:
+    """Pixels of the cell, as places in the flattened picture, strongest evidence for blast first."""
+    height, width = mask.shape
+    large = cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR).ravel()
+    pixels = np.flatnonzero(mask)
+    return np.asarray(pixels[np.argsort(-large[pixels], kind="stable")])
+
+
+def _blurred(cell: npt.NDArray[np.uint8], mask: Mask) -> npt.NDArray[np.uint8]:
+    """The cell without its texture: blurred within its outline, so that no black flows in."""
+    inside = mask.astype(np.float32)
+    deviation = max(len(cell) * BLUR, 1.0)
+    weight = cv2.GaussianBlur(inside, (0, 0), deviation)
+    colours = cv2.GaussianBlur(cell * inside[..., None], (0, 0), deviation)
+    smooth = np.divide(colours, weight[..., None], out=np.zeros_like(colours), where=mask[..., None])
+    return np.asarray(smooth.round().clip(0, 255), dtype=np.uint8)
+
+
+def lies_on_the_cell(sample: Sample, masks: Sequence[Mask]) -> Check:
+    """How much of the map lies on the cell, beside how much of the picture the cell covers."""
+    name, question = "share on the cell", "Does the map lie on the cell?"
+    found = [share_on_cell(one, mask) for one, mask in zip(sample.maps, masks, strict=True)]
+    held = [share for share in found if share is not None]
+    area = float(np.mean([mask.mean() for mask in masks]))
+    if not held:
+        return Check(name=name, question=question, answer="Not checked: the maps are empty.")
+    share = float(np.mean(held))
+    answer = (
+        f"{share:.0%} of what the map shows (its size, for and against) lies on the cell, which covers {area:.0%} of "
+        "the picture; a map that knew nothing of the cell would have these two alike."
+    )
+    if area > 1 - UNCHANGED:
+        answer = "Not checked: the cells do not lie on black."
+        return Check(name=name, question=question, answer=answer)
+    figures = {"mean_share": share, "mean_area": area, "num_cells": len(held)}
+    return Check(name=name, question=question, answer=answer, holds=share > area, figures=figures)
+
+
+def share_on_cell(found: Floats, mask: Mask) -> float | None:
+    """Share of a map's size (sum of its absolute values) that lies on the cell; ``None`` for an empty map."""
+    size = np.abs(found)
+    total = float(size.sum())
+    return float((size * shares(mask, found.shape)).sum() / total) if total > 0 else None
+
+
+def adds_up(method: Method, evidence: Evidence, sample: Sample) -> Check:
+    """Whether the values of a map add up to the log-odds of the cell less those of its reference."""
+    assert method.reference is not None
+    wanted = evidence(sample.cells) - evidence(method.reference(sample.cells))
+    gap = float(np.abs(sample.maps.sum(axis=(1, 2)) - wanted).mean())
+    size = float(np.abs(wanted).mean())
+    answer = (
+        f"The values of a map add up to the log-odds of the cell less those of what it is compared with, but for "
+        f"{gap:.2g}; that difference is {size:.2f} in the mean."
+    )
+    figures = {"mean_gap": gap, "mean_difference": size, "num_cells": len(sample.cells)}
+    return Check(
+        name="sum of the map",
+        question="Is nothing left out, and nothing added?",
+        answer=answer,
+        holds=gap <= 0.05 * size + UNCHANGED,
+        figures=figures,
+    )
