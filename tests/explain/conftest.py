@@ -112,7 +112,7 @@ def network_bundle(
 
 @pytest.fixture(scope="session")
 def cells_of() -> Callable[..., np.ndarray]:
-    """``cells_of(num, seed=0)``: discs of random colours on black, uint8 (num, 32, 32, 3), all over the spot."""
+    """``cells_of(num, seed=0)``: discs of random colours on black, uint8 (num, 32, 32, 3), over the spot."""
     return _cells
 
 

@@ -127,8 +127,10 @@ class Bundle:
 
     @cached_property
     def references(self) -> pl.DataFrame | None:
-        """Whose cells the reference embeddings are, in their order: ``sha256, subject_id, label``; hashes in a
-        private bundle, ``None`` where the bundle does not say."""
+        """Whose cells the reference embeddings are, in their order: ``sha256, subject_id, label``.
+
+        A private bundle has hashes; ``None`` where the bundle does not say.
+        """
         if self.novelty is None or REFERENCES not in self.info.files:
             return None
         frame = self._table(REFERENCES, {"sha256", "subject_id", "label"})

@@ -57,8 +57,8 @@ def write_bundle(
             out.
         subjects: one row for each cell that fitted anything: ``subject_id, sha256, role``.
         novelty: reference embeddings (M,D), kept as float16; ``info.novelty`` then gives the limit.
-        references: whose cells these are, one row each in the same order: ``sha256, subject_id, label``; without
-            it they stay nameless.
+        references: whose cells these are, a row each in their order: ``sha256, subject_id, label``; ``None``
+            leaves them nameless.
         weights: tensors by name, for further training.
         onnx_data: the file of tensors beside a graph of more than 2 GB.
         private: keep salted hashes of subjects and cells only.
@@ -67,8 +67,8 @@ def write_bundle(
         ``path``.
 
     Raises:
-        BundleError: for a row without a role, references without a limit or with other rows than embeddings, an
-            ``info`` that cannot be read back, or a ``path`` that is something else.
+        BundleError: for a row without a role, references without a limit, names of more or fewer of them than
+            there are, an ``info`` that cannot be read back, or a ``path`` that is something else.
     """
     target = Path(path)
     if (novelty is None) != (info.novelty is None):

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from pydantic import Field
 
 from leukoscope.core.config import Config
 from leukoscope.errors import LeukoscopeError
@@ -30,6 +31,8 @@ STEPS = 10
 """In which the pixels of a cell are taken away, or put back."""
 BLUR = 1 / 16
 """Deviation of the blur that insertion starts from, as a share of the picture's side."""
+GAP = 0.05
+"""Of what a map should add up to: how much may be missing."""
 UNCHANGED = 1e-6
 """Log-odds that differ by less than this are the same."""
 
@@ -49,7 +52,7 @@ class Check(Config):
     question: str
     answer: str
     holds: bool | None = None
-    figures: dict[str, float | int] = {}
+    figures: dict[str, float | int] = Field(default_factory=dict)
 
 
 class Sample(NamedTuple):
@@ -123,7 +126,8 @@ def depends_on_weights(
 
 def rank_correlation(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> float | None:
     """Spearman's, equal values sharing their rank; ``None`` where one of the two has one value only."""
-    value = pl.select(pl.corr(pl.Series(first.ravel()), pl.Series(second.ravel()), method="spearman")).item()
+    one, other = (pl.Series(values.ravel().astype(np.float64)) for values in (first, second))
+    value = pl.select(pl.corr(one, other, method="spearman")).item()
     return None if value is None or not np.isfinite(value) else float(value)
 
 
@@ -136,48 +140,35 @@ def follows_the_map(
         curve_areas(evidence, cell, found, mask, rng=rng)
         for cell, found, mask in zip(sample.cells, sample.maps, masks, strict=True)
     ]
-    gains = np.array([(area.deletion_gain, area.insertion_gain) for area in areas])
     moved = any(area.moved for area in areas)
-    texts = (
-        (
+    return (
+        _order_check(
             "deletion",
             "Does the answer fall when what speaks for blast is taken away first?",
-            "blackened",
-            "lower",
+            "blackened, strongest place first, the log-odds of blast are lower",
+            [area.deletion_gain for area in areas] if moved else [],
         ),
-        (
+        _order_check(
             "insertion",
             "Does the answer rise when it is put back first?",
-            "put into the blurred cell",
-            "higher",
+            "put back into the blurred cell, strongest place first, the log-odds of blast are higher",
+            [area.insertion_gain for area in areas] if moved else [],
         ),
     )
-    deletion, insertion = (
-        _ordered(name, question, how, side, gains[:, place], moved)
-        for place, (name, question, how, side) in enumerate(texts)
-    )
-    return deletion, insertion
 
 
-def _ordered(
-    name: str, question: str, how: str, side: str, gains: npt.NDArray[np.float64], moved: bool
-) -> Check:
-    if not moved:
+def _order_check(name: str, question: str, done: str, gains: list[float]) -> Check:
+    if not gains:
         answer = "Not checked: the answer is the same whatever is taken away."
         return Check(name=name, question=question, answer=answer)
-    better, mean = int((gains > UNCHANGED).sum()), float(gains.mean())
-    answer = (
-        f"With the cell's pixels {how} in the order of the map, the log-odds of blast are {side} than in random "
-        f"orders of places of the same size in {better} of {len(gains)} cells; by {mean:.2f} in the mean over the "
-        "whole way."
-    )
-    figures = {"num_better": better, "num_cells": len(gains), "mean_gain": mean, "num_orders": ORDERS}
+    better, mean = sum(gain > UNCHANGED for gain in gains), float(np.mean(gains))
     return Check(
         name=name,
         question=question,
-        answer=answer,
+        answer=f"With the cell's pixels {done} in {better} of {len(gains)} cells than with the places in "
+        f"random order; by {mean:.2f} in the mean over the whole way.",
         holds=mean > 0 and 2 * better > len(gains),
-        figures=figures,
+        figures={"num_better": better, "num_cells": len(gains), "mean_gain": mean, "num_orders": ORDERS},
     )
 
 
@@ -285,16 +276,17 @@ def lies_on_the_cell(sample: Sample, masks: Sequence[Mask]) -> Check:
     area = float(np.mean([mask.mean() for mask in masks]))
     if not held:
         return Check(name=name, question=question, answer="Not checked: the maps are empty.")
-    share = float(np.mean(held))
-    answer = (
-        f"{share:.0%} of what the map shows (its size, for and against) lies on the cell, which covers {area:.0%} of "
-        "the picture; a map that knew nothing of the cell would have these two alike."
-    )
     if area > 1 - UNCHANGED:
-        answer = "Not checked: the cells do not lie on black."
-        return Check(name=name, question=question, answer=answer)
-    figures = {"mean_share": share, "mean_area": area, "num_cells": len(held)}
-    return Check(name=name, question=question, answer=answer, holds=share > area, figures=figures)
+        return Check(name=name, question=question, answer="Not checked: the cells do not lie on black.")
+    share = float(np.mean(held))
+    return Check(
+        name=name,
+        question=question,
+        answer=f"{share:.0%} of the map (of its size, for and against) lies on the cell, which covers "
+        f"{area:.0%} of the picture. A map that knew nothing of the cell would have these two alike.",
+        holds=share > area,
+        figures={"mean_share": share, "mean_area": area, "num_cells": len(held)},
+    )
 
 
 def share_on_cell(found: Floats, mask: Mask) -> float | None:
@@ -310,15 +302,11 @@ def adds_up(method: Method, evidence: Evidence, sample: Sample) -> Check:
     wanted = evidence(sample.cells) - evidence(method.reference(sample.cells))
     gap = float(np.abs(sample.maps.sum(axis=(1, 2)) - wanted).mean())
     size = float(np.abs(wanted).mean())
-    answer = (
-        f"The values of a map add up to the log-odds of the cell less those of what it is compared with, but for "
-        f"{gap:.2g}; that difference is {size:.2f} in the mean."
-    )
-    figures = {"mean_gap": gap, "mean_difference": size, "num_cells": len(sample.cells)}
     return Check(
         name="sum of the map",
         question="Is nothing left out, and nothing added?",
-        answer=answer,
-        holds=gap <= 0.05 * size + UNCHANGED,
-        figures=figures,
+        answer="The values of a map add up to the log-odds of the cell less those of what it is compared "
+        f"with, but for {gap:.2g}; that difference is {size:.2f} in the mean.",
+        holds=gap <= GAP * size + UNCHANGED,
+        figures={"mean_gap": gap, "mean_difference": size, "num_cells": len(sample.cells)},
     )

@@ -177,7 +177,7 @@ def integrated_maps(
 
 
 def plain(cells: Cells) -> Cells:
-    """Each cell's outline, filled with its mean colour: the same size and stain, and nothing to be seen in it."""
+    """Each cell's outline, filled with its mean colour: as large and as stained, with nothing in it."""
     filled = np.zeros_like(cells)
     for cell, target in zip(cells, filled, strict=True):
         mask = foreground(cell)

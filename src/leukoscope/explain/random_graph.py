@@ -27,10 +27,10 @@ def random_backend(bundle: Bundle, seed: int) -> Backend:
 
 
 def shuffled(graph: bytes, seed: int) -> bytes:
-    """The graph with the numbers in each weight and bias of its convolutions and dense layers in random order.
+    """The graph with the numbers of each weight and bias of its layers in random order.
 
-    Size and spread of the weights stay, so that signals neither die nor run away; what was learned is gone.
-    Statistics of normalisations are no weights of layers and stay.
+    Layers are convolutions and dense ones. Size and spread of their weights stay, so that signals neither die
+    nor run away; what was learned is gone. Statistics of normalisations are no weights of layers and stay.
 
     Raises:
         MissingExtraError: without the package onnx.

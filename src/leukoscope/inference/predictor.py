@@ -25,8 +25,10 @@ from leukoscope.inference.views import run_views
 
 
 class Judged(NamedTuple):
-    """What a bundle says of a batch: a row for every cell, and the outputs of those that have pixels (``None``
-    where none has)."""
+    """What a bundle says of a batch: a row for every cell, and the outputs of those that have pixels.
+
+    ``outputs`` is ``None`` where none has.
+    """
 
     rows: pl.DataFrame
     outputs: Outputs | None
