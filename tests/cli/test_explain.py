@@ -14,7 +14,7 @@ def test_it_says_which_method_was_used_and_what_the_checks_found(
     ran = leukoscope("explain", tiny_bundle, cells, "-o", tmp_path / "out")
     assert ran.code == 0
     assert "by occlusion (the bundle has no class map)" in ran.out
-    assert "what the network has learned?" in ran.out and "taken away first?" in ran.out
+    assert "what the network has learned?" in ran.out and "blurred first?" in ran.out
     assert "A map is no cause" in ran.err and "not for diagnosis" in ran.err and "[SYNTHETIC]" in ran.err
     assert len(list((tmp_path / "out").glob("*.png"))) == 5
     assert (tmp_path / "out" / "explain.html").is_file() and (tmp_path / "out" / "explain.json").is_file()

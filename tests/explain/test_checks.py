@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,7 +16,7 @@ from leukoscope.bundle.read import open_bundle
 from leukoscope.explain.checks import (
     Sample,
     check,
-    curve_areas,
+    gains,
     order_of,
     rank_correlation,
     share_on_cell,
@@ -42,7 +43,7 @@ def test_a_map_of_the_place_that_matters_passes(spot_bundle, cells_of, name):
     cells = cells_of(6)
     cells[:, 12:20, 16:24] = 255  # the spot is bright, so that blurring takes something away
     found = checked(spot_bundle, cells, name)
-    for question in ("deletion", "insertion"):
+    for question in ("deletion", "deletion to black", "insertion"):
         assert found[question].holds is True
         assert found[question].figures["num_better"] >= 5
         assert found[question].figures["mean_gain"] > 0.1
@@ -107,23 +108,30 @@ def test_rank_correlation_is_scipy_s(first, second):
         assert value == pytest.approx(spearmanr(first.ravel(), second.ravel()).statistic, abs=1e-9)
 
 
-def test_areas_are_those_of_curves_drawn_by_hand(cells_of):
+def test_gains_are_those_of_curves_drawn_by_hand(cells_of):
     cell = cells_of(1)[0]
     mask = foreground(cell)
     ramp = np.arange(64, dtype=np.float32).reshape(8, 8)
 
-    def brightness(pictures):
-        return pictures.astype(np.float64).sum((1, 2, 3))
+    def upper_half(pictures):
+        return pictures[:, :16].astype(np.float64).sum((1, 2, 3)) / 1e4
 
-    found = curve_areas(brightness, cell, ramp, mask, rng=np.random.default_rng(0), orders=1, steps=4)
-    order, values = order_of(ramp, mask), []
-    for step in range(5):
-        picture = cell.reshape(-1, 3).copy()
-        picture[order[: len(order) * step // 4]] = 0
-        values.append(float(picture.sum()))
-    assert found.deletion == pytest.approx(np.trapezoid(values) / 4)
-    assert values[0] == cell.sum() and values[-1] == 0
-    assert found.moved
+    def blackened(order):
+        values = []
+        for step in range(5):
+            picture = cell.copy().reshape(-1, 3)
+            picture[order[: len(order) * step // 4]] = 0
+            values.append(upper_half(picture.reshape(1, *cell.shape))[0])
+        return np.trapezoid(values) / 4
+
+    found = gains(upper_half, cell, ramp, mask, rng=np.random.default_rng(0), orders=1, steps=4)
+    on_cell = cv2.resize(mask.astype(np.float32), (8, 8), interpolation=cv2.INTER_AREA) > 0
+    mixed = ramp.copy()
+    mixed[on_cell] = np.random.default_rng(0).permutation(ramp[on_cell])
+    by_hand = blackened(order_of(mixed, mask)) - blackened(order_of(ramp, mask))
+    assert found[1] == pytest.approx(by_hand) and found[1] < 0  # the ramp begins below, where nothing counts
+    best = gains(upper_half, cell, -ramp, mask, rng=np.random.default_rng(0), orders=1, steps=4)
+    assert best[1] > 0
 
 
 def test_the_order_begins_where_the_map_is_highest_and_stays_on_the_cell(cells_of):

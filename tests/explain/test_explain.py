@@ -62,7 +62,8 @@ def test_the_page_says_what_must_be_said_and_opens_offline(spot_bundle, folder, 
     assert "does not name its reference cells" in page
     for check in (
         "what the network has learned?",
-        "taken away first?",
+        "blurred first?",
+        "blackened first?",
         "put back first?",
         "lie on the cell?",
     ):

@@ -95,7 +95,7 @@ def over_views(mapper: Mapper, cells: Cells, views: int) -> Floats:
     if views == 1:
         return mapper(cells)
     maps = [upright(mapper(view), number) for number, view in enumerate(dihedral(cells))]
-    return np.mean(maps, axis=0, dtype=np.float32)
+    return np.asarray(np.mean(maps, axis=0), dtype=np.float32)
 
 
 def place_side(size: int, least: int) -> int:

@@ -186,8 +186,8 @@ class Draft:
             self.info,
             onnx=self.onnx,
             subjects=self.subjects,
-            novelty=self.references and self.references.embeddings,
-            references=self.references and self.references.cells,
+            novelty=None if self.references is None else self.references.embeddings,
+            references=None if self.references is None else self.references.cells,
             weights=self.weights,
         )
 
