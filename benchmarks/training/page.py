@@ -147,7 +147,7 @@ TABLES: dict[str, tuple[str, str, Sequence[str], Rows]] = {
     "explain": (
         "Maps of what an answer rests on",
         "`leukoscope explain` by the starter on synthetic cells, from the command to the page with all "
-        "checks (`python benchmarks/explain.py`). Medians, seconds; of the processors: what both cores spent.",
+        "checks (`python benchmarks/explain.py`). Seconds, medians; of the processors: what both spent.",
         ("method", "cells", "seconds", "of the processors", "limit"),
         _explain,
     ),

@@ -11,6 +11,7 @@ from leukoscope.bundle.read import open_bundle
 from leukoscope.errors import MissingExtraError, UsageError
 from leukoscope.explain import gradients
 from leukoscope.explain.evidence import log_odds
+from leukoscope.explain.foreground import plain
 from leukoscope.explain.methods import make_method
 from leukoscope.inference.backends import make_backend
 
@@ -61,7 +62,7 @@ def test_grad_cam_is_its_formula(cells_of):
 def test_integrated_gradients_of_a_linear_model_are_its_weights(cells_of):
     toy, cells = Toy(), cells_of(3)
     toy.maps[1] = torch.nn.Identity()
-    references = gradients.plain(cells)
+    references = plain(cells)
     found = gradients.integrated_maps(toy, cells, references, SIDES, side=8, steps=4)
     with torch.no_grad():
         kernels = toy.maps[0].weight
@@ -73,7 +74,7 @@ def test_integrated_gradients_of_a_linear_model_are_its_weights(cells_of):
 
 def test_integrated_gradients_are_complete_and_those_that_a_sum_gives(network_bundle, cells_of):
     network, cells = network_bundle[1], cells_of(2)
-    references = gradients.plain(cells)
+    references = plain(cells)
     found = gradients.integrated_maps(network, cells, references, SIDES, side=4, steps=64)
     with torch.no_grad():
         odds = [
@@ -111,7 +112,7 @@ def test_methods_of_a_bundle_are_those_of_its_network(network_bundle, cells_of):
 
 def test_a_disc_has_the_cell_s_outline_and_colour(cells_of):
     cells = cells_of(2)
-    for cell, disc in zip(cells, gradients.plain(cells), strict=True):
+    for cell, disc in zip(cells, plain(cells), strict=True):
         on = cell.any(axis=2)
         assert (disc.any(axis=2) == on).all()
         np.testing.assert_allclose(disc[on], np.broadcast_to(cell[on].mean(0), disc[on].shape), atol=0.51)

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from leukoscope.core.config import Config
 from leukoscope.errors import LeukoscopeError
+from leukoscope.evaluation.report import number
 from leukoscope.explain.evidence import Cells, Evidence, Floats
 from leukoscope.explain.foreground import Mask, foreground, shares
 from leukoscope.explain.methods import Method, over_views
@@ -27,6 +28,8 @@ ALIKE = 0.5
 """Rank correlation from which on maps of the trained and of a random network are called alike."""
 ORDERS = 3
 """Random orders that a map is compared with, for each cell."""
+MOST = 0.75
+"""Share of the cells in which a map must beat random orders: with 12 cells, chance does in 7 of 100 cases."""
 STEPS = 8
 """In which the pixels of a cell are taken away, or put back."""
 BLUR = 1 / 16
@@ -111,7 +114,8 @@ def depends_on_weights(
     mean, size = float(np.mean(alike)), float(np.mean(np.abs(alike)))
     answer = (
         f"Rank correlation with the maps of {DRAWS} networks of random weights, over the places on the cell: "
-        f"mean {mean:.2f}, mean of its size {size:.2f}, from {min(alike):.2f} to {max(alike):.2f}. "
+        f"mean {number(mean, 2)}, mean of its size {number(size, 2)}, from {number(min(alike), 2)} to "
+        f"{number(max(alike), 2)}. "
         "Near 0 the maps have nothing in common; near 1 the map shows the picture and not the network."
     )
     figures = {"mean": mean, "mean_size": size, "least": min(alike), "greatest": max(alike)}
@@ -170,8 +174,8 @@ def _follows(way: Way, gained: list[float], moved: bool) -> Check:
         question=way.question,
         answer=f"With the cell's pixels {way.done}, strongest place first, the log-odds of blast are "
         f"{'lower' if way.falls else 'higher'} in {better} of {len(gained)} cells than with the places in "
-        f"random order; by {mean:.2f} in the mean over the whole way.",
-        holds=mean > 0 and 2 * better > len(gained),
+        f"random order; by {number(mean, 2)} in the mean over the whole way.",
+        holds=mean > 0 and better >= MOST * len(gained),
         figures={"num_better": better, "num_cells": len(gained), "mean_gain": mean, "num_orders": ORDERS},
     )
 
@@ -293,7 +297,7 @@ def adds_up(method: Method, evidence: Evidence, sample: Sample) -> Check:
         name="sum of the map",
         question="Is nothing left out, and nothing added?",
         answer="The values of a map add up to the log-odds of the cell less those of what it is compared "
-        f"with, but for {gap:.2g}; that difference is {size:.2f} in the mean.",
+        f"with, but for {gap:.2g}; that difference is {number(size, 2)} in the mean.",
         holds=gap <= GAP * size + UNCHANGED,
         figures={"mean_gap": gap, "mean_difference": size, "num_cells": len(sample.cells)},
     )

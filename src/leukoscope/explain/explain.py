@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -33,8 +33,6 @@ from leukoscope.inference.prepare import Prepared
 PAGE, NUMBERS = "explain.html", "explain.json"
 NO_CAUSE = "A map is no cause: it shows where the answer changes with the picture, not why a cell is a blast."
 
-MethodName = Literal["auto", "cam", "grad-cam++", "integrated-gradients", "occlusion"]
-
 NUM_CHECKED = 12
 """Cells that the checks are made on, at most."""
 NUM_SHOWN = 60
@@ -48,6 +46,7 @@ class ExplainedCell(Config):
 
     Attributes:
         log_odds: of blast before calibration: what the map explains.
+        reference_log_odds: of what the map compares the cell with, where its values add up to the difference.
         share_on_cell: how much of the map's size lies on the cell.
         area: share of the picture that the cell covers.
         strongest: the largest size of a value of the map, the end of its scale.
@@ -67,6 +66,7 @@ class ExplainedCell(Config):
     blast_probability: float | None = None
     novelty: float | None = None
     log_odds: float | None = None
+    reference_log_odds: float | None = None
     share_on_cell: float | None = None
     area: float | None = None
     strongest: float | None = None
@@ -85,7 +85,7 @@ class Explained(Config):
         checks: empty where no input shows a cell.
         num_checked: cells that they were made on.
         neighbours_note: why the nearest training cells are not named; empty where they are.
-        novelty_limit: distance beyond which the bundle calls a cell novel, and which neighbour counts.
+        num_references: that the bundle keeps.
         cells: one for every input, in order.
     """
 
@@ -155,8 +155,7 @@ def explain(
             bar.advance(len(batch))
     sample = work.kept.sample()
     with progress("checking the maps", None):
-        evidence = evidence_of(predictor.backend, info, predictor.views)
-        checks = check(made, evidence, sample, views=predictor.views)
+        checks = check(made, work.evidence, sample, views=predictor.views)
     metadata = predictor.metadata(cells)
     done = Explained(
         page=folder / PAGE,
@@ -208,56 +207,64 @@ def picture_name(place: int, cell_id: str) -> str:
     return f"{place:05}-{re.sub('[^A-Za-z0-9.-]+', '_', cell_id)[-80:]}.png"
 
 
+class _Found(NamedTuple):
+    """What was found of a cell: its map, log-odds, those of its reference, and its neighbours."""
+
+    values: Floats
+    log_odds: float
+    reference_log_odds: float | None
+    neighbours: tuple[Neighbour, ...]
+
+
 class _Work:
     """Takes batches; keeps a row of every cell, the first pictures for the page, and some maps to check."""
 
     def __init__(self, predictor: Predictor, method: Method, neighbours: Neighbours, folder: Path) -> None:
         self._predictor, self._method = predictor, method
         self._neighbours, self._folder = neighbours, folder
+        self.evidence = evidence_of(predictor.backend, predictor.bundle.info, predictor.views)
         self.cells: list[ExplainedCell] = []
         self.shown: list[Shown] = []
         self.kept = _Reservoir(NUM_CHECKED)
 
     def add(self, batch: list[Prepared], judged: Judged) -> None:
-        maps = self._maps(batch, judged)
+        found = iter(self._find(batch, judged))
         for cell, row in zip(batch, judged.rows.fill_nan(None).iter_rows(named=True), strict=True):
             known = {name: row[name] for name in ExplainedCell.model_fields if name in row}
-            mapped = {} if cell.pixels is None else self._explained(cell.pixels, known, next(maps))
+            mapped = {} if cell.pixels is None else self._draw(cell.pixels, known["cell_id"], next(found))
             self.cells.append(ExplainedCell.model_validate(known | mapped))
 
-    def _maps(
-        self, batch: list[Prepared], judged: Judged
-    ) -> Iterator[tuple[Floats, float, tuple[Neighbour, ...]]]:
-        """Of each cell that has pixels: its map, its log-odds, its neighbours."""
+    def _find(self, batch: list[Prepared], judged: Judged) -> list[_Found]:
+        """Of each cell that has pixels."""
         if judged.outputs is None:
-            return iter(())
+            return []
         readable = [cell for cell in batch if cell.pixels is not None]
         pixels = np.stack([cell.pixels for cell in readable if cell.pixels is not None])
         maps = over_views(self._method.mapper, pixels, self._predictor.views)
-        odds = log_odds(judged.outputs.logits, positive(self._predictor.bundle.info))
+        odds = log_odds(judged.outputs.logits, positive(self._predictor.bundle.info)).tolist()
         nearest = self._neighbours.nearest(judged.outputs.embedding, [cell.sha256 for cell in readable])
-        return zip(maps, odds.tolist(), nearest, strict=True)
+        reference = self._method.reference
+        beside = [None] * len(pixels) if reference is None else self.evidence(reference(pixels)).tolist()
+        return [_Found(*one) for one in zip(maps, odds, beside, nearest, strict=True)]
 
-    def _explained(
-        self, pixels: Pixels, known: dict[str, Any], found: tuple[Floats, float, tuple[Neighbour, ...]]
-    ) -> dict[str, Any]:
-        values, odds, nearest = found
-        name = picture_name(len(self.cells) + 1, known["cell_id"])
-        picture = overlay(pixels, values, signed=self._method.signed, unit=self._method.unit)
+    def _draw(self, pixels: Pixels, cell_id: str, found: _Found) -> dict[str, Any]:
+        name = picture_name(len(self.cells) + 1, cell_id)
+        picture = overlay(pixels, found.values, signed=self._method.signed, unit=self._method.unit)
         write_bytes(self._folder / name, _png(picture))
-        mask = foreground(pixels)
         if len(self.shown) < NUM_SHOWN:
-            beside = self._neighbours.pictures(nearest)
+            beside = self._neighbours.pictures(found.neighbours)
             self.shown.append(Shown(len(self.cells), data_uri(picture), tuple(beside)))
+        mask = foreground(pixels)
         if mask.any():
-            self.kept.add(pixels, values)
+            self.kept.add(pixels, found.values)
         return {
-            "log_odds": odds,
-            "share_on_cell": share_on_cell(values, mask),
+            "log_odds": found.log_odds,
+            "reference_log_odds": found.reference_log_odds,
+            "share_on_cell": share_on_cell(found.values, mask),
             "area": float(mask.mean()),
-            "strongest": float(np.abs(values).max()),
+            "strongest": float(np.abs(found.values).max()),
             "picture": name,
-            "neighbours": nearest,
+            "neighbours": found.neighbours,
         }
 
 

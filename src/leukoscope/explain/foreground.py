@@ -6,14 +6,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from leukoscope.cells.measure import find_body, is_segmented
+from leukoscope.cells.measure import NOISE, find_body, is_segmented
+from leukoscope.explain.evidence import Cells
 
 Mask = npt.NDArray[np.bool_]
 
 
 def foreground(cell: npt.NDArray[np.uint8]) -> Mask:
-    """(S, S): where a cell (S, S, 3) is not black; everywhere for a picture without a cell on black, nowhere
-    for a black one.
+    """(S, S): where a cell (S, S, 3) is brighter than what lossy compression leaves of black; everywhere for a
+    picture without a cell on black, nowhere for a black one. A turned cell has the turned foreground.
 
     >>> cell = np.zeros((8, 8, 3), np.uint8)
     >>> cell[2:4, 3:7] = 90
@@ -22,17 +23,25 @@ def foreground(cell: npt.NDArray[np.uint8]) -> Mask:
     7
     """
     body = find_body(cell)
-    mask = np.zeros(cell.shape[:2], dtype=bool)
-    if body is None:
-        return mask
-    if not is_segmented(cell, body):
-        return ~mask
-    x, y, width, height = body.box
-    mask[y : y + height, x : x + width] = body.solid > 0
-    return mask
+    if body is not None and not is_segmented(cell, body):
+        return np.ones(cell.shape[:2], dtype=bool)
+    return np.asarray(cell.max(axis=2) > NOISE)
 
 
 def shares(mask: Mask, shape: tuple[int, int]) -> npt.NDArray[np.float32]:
     """Share of each place of a map of this shape that lies on the cell, 0 to 1."""
     height, width = shape
     return np.asarray(cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA))
+
+
+def plain(cells: Cells) -> Cells:
+    """Each cell's outline, filled with its mean colour: as large and as stained, with nothing in it.
+
+    Cells (N, S, S, 3) uint8, as the model sees them. A picture without a cell on black is filled as a whole.
+    """
+    filled = cells.copy()
+    for cell, target in zip(cells, filled, strict=True):
+        mask = foreground(cell)
+        if mask.any():
+            target[mask] = cell[mask].mean(axis=0).round().astype(np.uint8)
+    return filled

@@ -14,8 +14,8 @@ from leukoscope.bundle.format import WEIGHTS
 from leukoscope.bundle.read import Bundle
 from leukoscope.errors import MissingExtraError, UsageError
 from leukoscope.explain.evidence import Cells, Floats, positive
-from leukoscope.explain.foreground import foreground
-from leukoscope.explain.methods import Mapper, Method, methods, place_side
+from leukoscope.explain.foreground import plain
+from leukoscope.explain.methods import AGAINST_PLAIN, Mapper, Method, methods, place_side
 from leukoscope.inference.backends import Backend
 from leukoscope.inference.torch_backend import load_network, new_network
 
@@ -44,12 +44,12 @@ def grad_cam(bundle: Bundle, backend: Backend) -> Method:
 
 @methods.add("integrated-gradients")
 def integrated_gradients(bundle: Bundle, backend: Backend) -> Method:
-    """What each place adds to the log-odds on the way from a plain disc of the cell's mean colour."""
+    """What each place adds to the log-odds, against the cell filled with its mean colour."""
     network = _network(bundle, "integrated-gradients")
     return Method(
         name="integrated-gradients",
         title="integrated gradients",
-        value="log-odds of blast that a place adds, against the cell filled with its mean colour",
+        value=AGAINST_PLAIN,
         unit="log-odds",
         mapper=_integrated(bundle, network),
         randomised=lambda seed: _integrated(bundle, _random(bundle, seed)),
@@ -169,21 +169,15 @@ def integrated_maps(
     from captum.attr import IntegratedGradients
 
     work = IntegratedGradients(lambda pixels: _log_odds(network.read(pixels).logits, is_positive))
-    start, end = (_tensor(batch).permute(0, 3, 1, 2).float() for batch in (references, cells))
-    found = work.attribute(end, baselines=start, n_steps=steps, internal_batch_size=AT_ONCE)
-    num, size = len(cells), cells.shape[1]
-    squares = found.detach().numpy().reshape(num, 3, size // side, side, size // side, side)
-    return np.asarray(squares.sum(axis=(1, 3, 5)), dtype=np.float32)
-
-
-def plain(cells: Cells) -> Cells:
-    """Each cell's outline, filled with its mean colour: as large and as stained, with nothing in it."""
-    filled = np.zeros_like(cells)
-    for cell, target in zip(cells, filled, strict=True):
-        mask = foreground(cell)
-        if mask.any():
-            target[mask] = cell[mask].mean(axis=0).round().astype(np.uint8)
-    return filled
+    size = cells.shape[1]
+    maps = []
+    for first in range(0, len(cells), AT_ONCE):
+        part = slice(first, first + AT_ONCE)
+        start, end = (_tensor(batch[part]).permute(0, 3, 1, 2).float() for batch in (references, cells))
+        found = work.attribute(end, baselines=start, n_steps=steps, internal_batch_size=AT_ONCE)
+        squares = found.detach().numpy().reshape(-1, 3, size // side, side, size // side, side)
+        maps.append(squares.sum(axis=(1, 3, 5)))
+    return np.asarray(np.concatenate(maps), dtype=np.float32)
 
 
 def _tensor(cells: Cells) -> Any:

@@ -19,6 +19,9 @@ Mapper = Callable[[Cells], Floats]
 """Maps (N, h, w) float32 of cells (N, S, S, 3) as they lie; above zero is evidence for blast."""
 
 
+AGAINST_PLAIN = "log-odds of blast that a place adds, against the same cell filled with its mean colour"
+
+
 @dataclass(frozen=True)
 class Method:
     """One way to make maps of one bundle.
