@@ -25,6 +25,7 @@ from leukoscope.explain.evidence import evidence_of
 from leukoscope.explain.foreground import foreground
 from leukoscope.explain.methods import Method, make_method
 from leukoscope.inference.backends import make_backend
+from leukoscope.inference.views import dihedral, upright
 
 whole_numbers = arrays(np.float32, (4, 5), elements=st.integers(-3, 3).map(float))
 
@@ -156,3 +157,11 @@ def test_the_share_on_the_cell_by_hand():
 def test_pictures_without_a_cell_on_black_are_all_foreground():
     assert foreground(np.full((8, 8, 3), 90, np.uint8)).all()
     assert not foreground(np.zeros((8, 8, 3), np.uint8)).any()
+
+
+@given(st.integers(0, 7), st.integers(0, 50))
+def test_a_turned_cell_has_the_turned_foreground(view, seed):
+    noise = np.random.default_rng(seed).integers(0, 60, (1, 24, 24, 3), dtype=np.uint8)
+    noise[:, :4] = noise[:, :, :4] = 0
+    turned = list(dihedral(noise))[view]
+    assert (upright(foreground(turned[0])[None], view)[0] == foreground(noise[0])).all()

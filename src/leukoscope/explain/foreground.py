@@ -13,8 +13,10 @@ Mask = npt.NDArray[np.bool_]
 
 
 def foreground(cell: npt.NDArray[np.uint8]) -> Mask:
-    """(S, S): where a cell (S, S, 3) is brighter than what lossy compression leaves of black; everywhere for a
-    picture without a cell on black, nowhere for a black one. A turned cell has the turned foreground.
+    """(S, S): where a cell (S, S, 3) is brighter than what lossy compression leaves of black.
+
+    That is everywhere for a picture without a cell on black, and nowhere for a black one. A turned cell has
+    the turned foreground.
 
     >>> cell = np.zeros((8, 8, 3), np.uint8)
     >>> cell[2:4, 3:7] = 90
@@ -22,10 +24,10 @@ def foreground(cell: npt.NDArray[np.uint8]) -> Mask:
     >>> int(foreground(cell).sum())
     7
     """
-    body = find_body(cell)
-    if body is not None and not is_segmented(cell, body):
-        return np.ones(cell.shape[:2], dtype=bool)
-    return np.asarray(cell.max(axis=2) > NOISE)
+    mask = np.asarray(cell.max(axis=2) > NOISE)
+    clean = cell * mask[..., None]
+    body = find_body(clean)
+    return np.ones_like(mask) if body is not None and not is_segmented(clean, body) else mask
 
 
 def shares(mask: Mask, shape: tuple[int, int]) -> npt.NDArray[np.float32]:
