@@ -57,7 +57,7 @@ format: $(READY)
 
 lock: $(READY)
 	$(BIN)/python -m uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-find-links \
-	  --no-emit-index-url --extra train --extra adapters --extra mlflow --extra dev pyproject.toml -o requirements.lock
+	  --no-emit-index-url --extra train --extra explain --extra adapters --extra mlflow --extra dev pyproject.toml -o requirements.lock
 	echo uv | $(BIN)/python -m uv pip compile --quiet --upgrade --universal --generate-hashes \
 	  --no-emit-find-links --no-emit-index-url --no-header --no-annotate - -o bootstrap.lock
 	$(BIN)/python -m uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-find-links \
@@ -75,4 +75,5 @@ bench: $(READY) $(KERAS)/.ready
 	$(BIN)/python benchmarks/train.py variants
 	$(BIN)/python benchmarks/train.py memory
 	$(if $(shell command -v nvidia-smi),$(BIN)/python benchmarks/train_gpu.py)
+	$(BIN)/python benchmarks/explain.py
 	$(BIN)/python benchmarks/train.py page

@@ -37,6 +37,16 @@ def tiny_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
+@pytest.fixture(scope="session")
+def tiny_split(tiny_cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny cohort, split by ``official``. Never write into it."""
+    from leukoscope.cohort.index import index
+    from leukoscope.cohort.splits import split
+
+    path = tmp_path_factory.mktemp("split") / "split.parquet"
+    return split(index(tiny_cohort), protocol="official").write(path)
+
+
 TINY_SIZE = 32
 
 

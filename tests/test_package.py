@@ -80,7 +80,7 @@ def test_the_lock_satisfies_the_project():
     }
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["train"], *extras["dev"]]
+    wanted = [*project["dependencies"], *extras["train"], *extras["explain"], *extras["dev"]]
     names = {name.split(">=")[0].lower().replace("_", "-") for name in wanted}
     assert names <= locked
 

@@ -94,6 +94,18 @@ def _gpu(found: Found) -> list[list[str]]:
     ]
 
 
+def _explain(found: Found) -> list[list[str]]:
+    return [
+        [
+            found["method"],
+            f"{found['cells']:,}",
+            f"{_middle(found['seconds']):.1f}",
+            f"{_middle(found['processor_seconds']):.1f}",
+            f"{found['limit_seconds']:g}",
+        ]
+    ]
+
+
 Rows = Callable[[Found], list[list[str]]]
 TABLES: dict[str, tuple[str, str, Sequence[str], Rows]] = {
     "ratio": (
@@ -131,6 +143,13 @@ TABLES: dict[str, tuple[str, str, Sequence[str], Rows]] = {
         "three times the forward pass; busy is the time of kernels over wall time.",
         ("recipe", "card", "size, batch", "precision", "cells a second", "share of peak", "busy"),
         _gpu,
+    ),
+    "explain": (
+        "Maps of what an answer rests on",
+        "`leukoscope explain` by the starter on synthetic cells, from the command to the page with all "
+        "checks (`python benchmarks/explain.py`). Seconds, medians; of the processors: what both spent.",
+        ("method", "cells", "seconds", "of the processors", "limit"),
+        _explain,
     ),
 }
 

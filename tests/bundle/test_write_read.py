@@ -17,7 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leukoscope.bundle import read
+from leukoscope.bundle.export import export_bundle
 from leukoscope.bundle.format import INFO, MODEL, MODEL_DATA, NOVELTY, SUBJECTS, BundleInfo
+from leukoscope.bundle.privacy import salted
 from leukoscope.bundle.read import open_bundle, verify_bundle
 from leukoscope.bundle.write import write_bundle
 from leukoscope.errors import BundleError, BundleIntegrityError, BundleVersionError
@@ -371,3 +373,49 @@ def test_the_overlap_is_the_intersection_with_or_without_hashes(tmp_path_factory
             folder / "m.leuko", info, onnx=b"", subjects=rows, novelty=np.eye(3), private=private
         )
         assert set(open_bundle(path).overlap(asked, []).subjects) == set(known) & set(asked)
+
+
+def test_whose_the_references_are_is_read_back(tiny_bundle, tmp_path):
+    original = open_bundle(tiny_bundle)
+    assert original.references is None  # as in a bundle written before they were named
+    cells = pl.DataFrame(
+        {"sha256": ["a" * 64] * 3, "subject_id": ["1", "SECRET7", None], "label": ["blast"] * 3}
+    )
+    parts = {"onnx": original.onnx, "subjects": original.subjects, "novelty": original.novelty}
+    path = write_bundle(tmp_path / "named.leuko", original.info, references=cells, **parts)
+    assert open_bundle(path).references.rows() == cells.rows()
+    assert "references.parquet" in open_bundle(path).info.files and verify_bundle(path).holds
+    with pytest.raises(BundleError, match="names 2 cells, there are 3"):
+        write_bundle(tmp_path / "short.leuko", original.info, references=cells.head(2), **parts)
+
+
+def test_private_references_are_salted_and_stay_so(tiny_bundle, tmp_path):
+    original = open_bundle(tiny_bundle)
+    cells = pl.DataFrame(
+        {"sha256": ["a" * 64] * 3, "subject_id": ["1", "SECRET7", None], "label": ["blast"] * 3}
+    )
+    parts = {"onnx": original.onnx, "subjects": original.subjects, "novelty": original.novelty}
+    plain = write_bundle(tmp_path / "named.leuko", original.info, references=cells, **parts)
+    for path in (
+        write_bundle(tmp_path / "private.leuko", original.info, references=cells, private=True, **parts),
+        export_bundle(plain, tmp_path / "exported.leuko", private=True),
+    ):
+        bundle = open_bundle(path)
+        assert b"SECRET7" not in (path / "references.parquet").read_bytes()
+        marks = salted(["a" * 64, "1", "SECRET7"], bundle.info.privacy)
+        assert bundle.references.rows() == [(marks[0], mark, "blast") for mark in (marks[1], marks[2], None)]
+        again = export_bundle(path, tmp_path / f"again-{path.name}", private=True)
+        assert open_bundle(again).references.rows() == bundle.references.rows()
+
+
+def test_references_that_do_not_fit_the_embeddings_are_refused(tiny_bundle, tmp_path):
+    original = open_bundle(tiny_bundle)
+    cells = pl.DataFrame({"sha256": ["a" * 64] * 3, "subject_id": ["1"] * 3, "label": ["blast"] * 3})
+    parts = {"onnx": original.onnx, "subjects": original.subjects, "novelty": original.novelty}
+    path = write_bundle(tmp_path / "named.leuko", original.info, references=cells, **parts)
+    for table, words in ((cells.head(1), "names 1 cells"), (cells.drop("label"), "lacks label")):
+        buffer = io.BytesIO()
+        table.write_parquet(buffer)
+        relist(path, "references.parquet", buffer.getvalue())
+        with pytest.raises(BundleIntegrityError, match=words):
+            _ = open_bundle(path).references

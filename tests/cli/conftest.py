@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -35,13 +34,3 @@ def leukoscope(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
         return Ran(code, *capsys.readouterr())
 
     return run
-
-
-@pytest.fixture(scope="session")
-def tiny_split(tiny_cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny cohort, split by ``official``. Never write into it."""
-    from leukoscope.cohort.index import index
-    from leukoscope.cohort.splits import split
-
-    path = tmp_path_factory.mktemp("split") / "split.parquet"
-    return split(index(tiny_cohort), protocol="official").write(path)

@@ -39,6 +39,7 @@ COMMANDS = (
     ["evaluate"],
     ["calibrate"],
     ["compare"],
+    ["explain"],
     *(["data", name] for name in ("synth", "index", "check", "split", "audit", "fetch")),
     *(["bundle", name] for name in ("show", "verify")),
 )
@@ -64,14 +65,15 @@ WRONG = (
     (["recipes", "cnn-46px"], "did you mean 'cnn-45px'?"),
     (["bundle", "show", "no-such.leuko"], "starter"),
     (["evaluate", "no-such.csv"], "predict"),
+    (["explain", "starter", "x.bmp"], "leukoscope explain --help"),
+    (["explain", "starter", "no-such-folder", "-o", "d"], "path"),
     (["evaluate", "no-such.leuko"], "labelled cells"),
 )
 LATER = (
-    ["predict", "starter", "x.bmp", "--explain", "d"],
     ["predict", "starter", "x.bmp", "--engine", "ray"],
     ["predict", "starter", "x.bmp", "--backend", "openvino"],
     ["export", "run", "-o", "x.leuko", "--int8"],
-    *([name, "x"] for name in ("study", "tune", "compare", "explain", "serve", "cells", "audit")),
+    *([name, "x"] for name in ("study", "tune", "compare", "serve", "cells", "audit")),
 )
 
 

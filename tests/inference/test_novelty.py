@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leukoscope.errors import UsageError
-from leukoscope.inference.novelty import References, choose_references, fit_limit
+from leukoscope.inference.novelty import References, choose_references, chosen_cells, fit_limit
 
 
 def brute_force(references: np.ndarray, embedding: np.ndarray, k: int) -> np.ndarray:
@@ -69,3 +69,21 @@ def test_few_references_lower_k_and_no_cells_are_an_error():
     assert fit_limit(np.eye(3), np.eye(3), k=1).distance > 0
     with pytest.raises(UsageError, match="calibration subjects"):
         fit_limit(np.eye(3), np.empty((0, 3)))
+
+
+def test_the_distance_is_the_kth_of_all_distances():
+    rng = np.random.default_rng(0)
+    references, embedding = rng.normal(size=(9, 4)), rng.normal(size=(5, 4))
+    every = References(references, 3).distances(embedding)
+    by_hand = np.sqrt(((embedding[:, None] - references) ** 2).mean(axis=2))
+    np.testing.assert_allclose(every, by_hand, atol=1e-5)
+    np.testing.assert_allclose(
+        References(references, 3).distance(embedding), np.sort(by_hand)[:, 2], atol=1e-5
+    )
+
+
+def test_which_cells_were_chosen_is_known():
+    embedding = np.arange(40, dtype=float)[:, None]
+    subjects = np.repeat(["1", "2", "H1", "H2"], [25, 5, 5, 5])
+    chosen = chosen_cells(subjects, num=12, seed=4)
+    assert np.array_equal(choose_references(embedding, subjects, num=12, seed=4), embedding[chosen])

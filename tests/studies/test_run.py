@@ -19,6 +19,7 @@ from leukoscope.evaluation.conformal import covering
 from leukoscope.evaluation.evaluate import evaluate
 from leukoscope.evaluation.recalibrate import fit_table
 from leukoscope.evaluation.table import PredictionTable
+from leukoscope.inference.inputs import resolve
 from leukoscope.inference.predictor import Predictor
 from leukoscope.recipes import load_recipe
 from leukoscope.studies import folds as folds_module
@@ -69,6 +70,21 @@ class TestOneRun:
         )
         assert rows["cell_id"].to_list() == expected["cell_id"].to_list()
         assert rows["bundle_id"].unique().to_list() == [open_bundle(run.bundle).bundle_id]
+
+    def test_names_the_training_cells_behind_its_references(self, run, holdout):
+        bundle, train = open_bundle(run.bundle), Manifest.read(holdout).part("train")
+        predictor = Predictor(bundle)
+        said = {}
+        for batch in predictor.batches(resolve(train)):
+            outputs = predictor.judge(batch).outputs
+            said |= dict(zip([cell.sha256 for cell in batch], outputs.embedding, strict=True))
+        known = {
+            row["sha256"]: (row["subject_id"], row["label"]) for row in train.frame.iter_rows(named=True)
+        }
+        assert bundle.references.height == len(bundle.novelty) > 10
+        for row, embedding in zip(bundle.references.iter_rows(named=True), bundle.novelty, strict=True):
+            assert (row["subject_id"], row["label"]) == known[row["sha256"]]
+            np.testing.assert_allclose(embedding, said[row["sha256"]], rtol=2e-3, atol=2e-3)
 
     def test_figures_of_the_bundle_are_those_of_its_test_rows(self, run):
         rows = PredictionTable.read(run.predictions).frame.filter(pl.col("split") == "test")

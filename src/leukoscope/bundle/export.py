@@ -53,6 +53,7 @@ def _rewrite(bundle: Bundle, target: Path, scratch: Path) -> Path:
         onnx=bundle.onnx,
         subjects=bundle.subjects,
         novelty=bundle.novelty,
+        references=bundle.references,
         weights=bundle.weights() if WEIGHTS in bundle.info.files else None,
         onnx_data=data if data.exists() else None,
         private=True,

@@ -26,6 +26,7 @@ MODEL = "model.onnx"
 MODEL_DATA = "model.onnx.data"
 SUBJECTS = "subjects.parquet"
 NOVELTY = "novelty.npz"
+REFERENCES = "references.parquet"
 WEIGHTS = "weights.safetensors"
 CARD = "CARD.md"
 

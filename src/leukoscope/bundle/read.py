@@ -22,6 +22,7 @@ from leukoscope.bundle.format import (
     INFO,
     MODEL,
     NOVELTY,
+    REFERENCES,
     SCHEMA_VERSION,
     SUBJECTS,
     WEIGHTS,
@@ -105,14 +106,16 @@ class Bundle:
     @cached_property
     def subjects(self) -> pl.DataFrame:
         """Every cell that fitted anything: ``subject_id, sha256, role``; hashes in a private bundle."""
+        return self._table(SUBJECTS, {"subject_id", "sha256", "role"})
+
+    def _table(self, name: str, columns: set[str]) -> pl.DataFrame:
         try:
-            frame = pl.read_parquet(io.BytesIO(self.read(SUBJECTS, MAX_SUBJECTS_BYTES)))
+            frame = pl.read_parquet(io.BytesIO(self.read(name, MAX_SUBJECTS_BYTES)))
         except pl.exceptions.PolarsError as error:
             reason = str(error).splitlines()[0]
-            raise BundleIntegrityError(f"{self.path}: {SUBJECTS} is no table: {reason}") from None
-        missing = {"subject_id", "sha256", "role"} - set(frame.columns)
-        if missing:
-            raise BundleIntegrityError(f"{self.path}: {SUBJECTS} lacks {', '.join(sorted(missing))}")
+            raise BundleIntegrityError(f"{self.path}: {name} is no table: {reason}") from None
+        if missing := columns - set(frame.columns):
+            raise BundleIntegrityError(f"{self.path}: {name} lacks {', '.join(sorted(missing))}")
         return frame
 
     @cached_property
@@ -121,6 +124,21 @@ class Bundle:
         if self.info.novelty is None:
             return None
         return _embeddings(self.read(NOVELTY, MAX_NOVELTY_BYTES), self.path)
+
+    @cached_property
+    def references(self) -> pl.DataFrame | None:
+        """Whose cells the reference embeddings are, in their order: ``sha256, subject_id, label``.
+
+        A private bundle has hashes; ``None`` where the bundle does not say.
+        """
+        if self.novelty is None or REFERENCES not in self.info.files:
+            return None
+        frame = self._table(REFERENCES, {"sha256", "subject_id", "label"})
+        if frame.height != len(self.novelty):
+            raise BundleIntegrityError(
+                f"{self.path}: {REFERENCES} names {frame.height} cells, {NOVELTY} keeps {len(self.novelty)}"
+            )
+        return frame
 
     @cached_property
     def card(self) -> str:

@@ -21,6 +21,7 @@ from leukoscope.bundle.format import (
     MODEL,
     MODEL_DATA,
     NOVELTY,
+    REFERENCES,
     SUBJECTS,
     WEIGHTS,
     BundleInfo,
@@ -41,6 +42,7 @@ def write_bundle(
     onnx: bytes,
     subjects: pl.DataFrame,
     novelty: np.ndarray | None = None,
+    references: pl.DataFrame | None = None,
     weights: Mapping[str, np.ndarray] | None = None,
     onnx_data: Path | None = None,
     private: bool = False,
@@ -55,6 +57,8 @@ def write_bundle(
             out.
         subjects: one row for each cell that fitted anything: ``subject_id, sha256, role``.
         novelty: reference embeddings (M,D), kept as float16; ``info.novelty`` then gives the limit.
+        references: whose cells these are, a row each in their order: ``sha256, subject_id, label``; ``None``
+            leaves them nameless.
         weights: tensors by name, for further training.
         onnx_data: the file of tensors beside a graph of more than 2 GB.
         private: keep salted hashes of subjects and cells only.
@@ -63,8 +67,8 @@ def write_bundle(
         ``path``.
 
     Raises:
-        BundleError: for a row without a role, references without a limit, an ``info`` that cannot be read
-            back, or a ``path`` that is something else.
+        BundleError: for a row without a role, references without a limit, names of more or fewer of them than
+            there are, an ``info`` that cannot be read back, or a ``path`` that is something else.
     """
     target = Path(path)
     if (novelty is None) != (info.novelty is None):
@@ -81,6 +85,8 @@ def write_bundle(
         _subjects_table(subjects, privacy).write_parquet(folder / SUBJECTS)
         if novelty is not None:
             np.savez(folder / NOVELTY, embeddings=novelty.astype(np.float16))
+        if references is not None:
+            _references_table(references, novelty, privacy).write_parquet(folder / REFERENCES)
         if weights is not None:
             (folder / WEIGHTS).write_bytes(_safetensors(weights))
         evidence = unnamed(info.evidence, privacy) if info.evidence else None
@@ -97,6 +103,20 @@ def check_free(target: Path) -> None:
         )
 
 
+def _references_table(cells: pl.DataFrame, novelty: np.ndarray | None, privacy: Privacy) -> pl.DataFrame:
+    num = 0 if novelty is None else len(novelty)
+    if cells.height != num:
+        raise BundleError(f"references names {cells.height} cells, there are {num} reference embeddings")
+    return _named(cells.select(pl.col("sha256", "subject_id", "label").cast(pl.Utf8)), privacy)
+
+
+def _named(table: pl.DataFrame, privacy: Privacy) -> pl.DataFrame:
+    """The table as a bundle keeps it: with salted subjects and cells where it is private."""
+    if not privacy.hashed:
+        return table
+    return table.with_columns(hashed("subject_id", privacy), hashed("sha256", privacy))
+
+
 def _subjects_table(subjects: pl.DataFrame, privacy: Privacy) -> pl.DataFrame:
     missing = [name for name in ("subject_id", "sha256", "role") if name not in subjects.columns]
     if missing:
@@ -108,12 +128,7 @@ def _subjects_table(subjects: pl.DataFrame, privacy: Privacy) -> pl.DataFrame:
         raise BundleError(
             f"subjects: role must be one of {', '.join(FITTING_ROLES)}; found {sorted(map(str, strange))}"
         )
-    table = subjects.select(pl.col("subject_id", "sha256", "role").cast(pl.Utf8))
-    return (
-        table.with_columns(hashed("subject_id", privacy), hashed("sha256", privacy))
-        if privacy.hashed
-        else table
-    )
+    return _named(subjects.select(pl.col("subject_id", "sha256", "role").cast(pl.Utf8)), privacy)
 
 
 def _safetensors(weights: Mapping[str, np.ndarray]) -> bytes:

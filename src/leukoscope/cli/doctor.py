@@ -28,6 +28,7 @@ BASE = (
 )
 EXTRAS = {
     "train": ("torch", "torchvision", "timm", "lightning", "onnx", "safetensors"),
+    "explain": ("torch", "torchvision", "timm", "onnx", "safetensors", "captum"),
     "adapters": ("peft",),
     "mlflow": ("mlflow-skinny", "sqlalchemy", "alembic"),
     "fetch": ("kagglehub",),
@@ -36,6 +37,7 @@ EXTRAS = {
 
 PURPOSES = {
     "train": "training, the backend torch",
+    "explain": "maps by gradients, and of networks with random weights",
     "adapters": "low-rank adapters, model.lora",
     "mlflow": "leukoscope study --tracker mlflow",
     "fetch": "leukoscope data fetch",

@@ -24,6 +24,7 @@ from leukoscope.cli import (
     demo,
     doctor,
     evaluate,
+    explain,
     export,
     predict,
     recipes,
@@ -54,6 +55,7 @@ app.command()(predict.predict)
 app.command()(evaluate.evaluate)
 app.command()(calibrate.calibrate)
 app.command()(compare.compare)
+app.command()(explain.explain)
 
 
 def _version(asked: bool) -> None:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from leukoscope.cli.bundle import BundleName
+from leukoscope.cli.explain import print_explained
 from leukoscope.cli.failures import FAILED, keeping
 from leukoscope.cli.output import Json, print_json, print_table
 
 if TYPE_CHECKING:
+    from leukoscope.explain.explain import Explained
     from leukoscope.inference.predict import Predicted
 
 
@@ -42,6 +44,10 @@ def predict(
         Path | None,
         typer.Option(metavar="FILE.html", help="Also a page of the 20 most and 20 least suspicious cells."),
     ] = None,
+    explain: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Also maps of what each answer rests on, as explain makes them."),
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Judge images with a bundle, one row each.
@@ -50,6 +56,7 @@ def predict(
     """
     from leukoscope.inference.predict import predict as predict_cells
 
+    _check(explain)
     with keeping(_kept(out)):
         done = predict_cells(
             bundle,
@@ -61,18 +68,36 @@ def predict(
             subject_id=subject,
             backend=backend,
         )
+    explained = None if explain is None else _explain(bundle, inputs, explain, backend, subject)
     if as_json:
-        print_json(_document(done, out, gallery))
+        print_json(_document(done, out, gallery, explained))
     elif done.table is not None:
         _print_rows(done)
     else:
         print(f"{out}: {done.num_cells:,} rows")
     if gallery is not None and not as_json:
         typer.echo(f"{gallery}: the most and the least suspicious cells", err=True)
+    if explained is not None and not as_json:
+        print_explained(explained, err=True)
     if done.num_unreadable:
         text = f"{done.num_unreadable:,} of {done.num_cells:,} images could not be read: see the column error"
         typer.echo(text, err=True)
     return FAILED if done.num_unreadable else 0
+
+
+def _check(explain: Path | None) -> None:
+    """Refuse a folder that cannot be written to before any cell is judged."""
+    if explain is not None:
+        from leukoscope.explain.explain import check_folder
+
+        check_folder(explain)
+
+
+def _explain(bundle: str, inputs: list[str], out: Path, backend: str, subject: str | None) -> Explained:
+    from leukoscope.explain.explain import explain
+
+    with keeping(f"the predictions are there, and the pictures that were ready are in {out}"):
+        return explain(bundle, inputs, out, backend=backend, subject_id=subject)
 
 
 def _kept(out: Path | None) -> str:
@@ -81,12 +106,16 @@ def _kept(out: Path | None) -> str:
     return f"the rows that were ready are in {out}.partial"
 
 
-def _document(done: Predicted, out: Path | None, gallery: Path | None) -> dict[str, object]:
+def _document(
+    done: Predicted, out: Path | None, gallery: Path | None, explained: Explained | None
+) -> dict[str, object]:
     document: dict[str, object] = {"num_cells": done.num_cells, "num_unreadable": done.num_unreadable}
     if out is not None:
         document["out"] = str(out)
     if gallery is not None:
         document["gallery"] = str(gallery)
+    if explained is not None:
+        document["explain"] = explained.to_json()
     if done.table is not None:
         document |= {"metadata": done.table.metadata, "rows": done.table.frame.fill_nan(None).to_dicts()}
     if done.subjects is not None:

@@ -59,12 +59,17 @@ def _picture(source: ImageSource, cell: Judged) -> Picture:
         data = source.read(cell.path)
         if cell.sha256 and sha256_bytes(data) != cell.sha256:
             return Picture(None, "the file is no longer the one that was judged")
-        return Picture(_data_uri(WINDOW.apply(decode(data, name=cell.path))))
+        return Picture(data_uri(WINDOW.apply(decode(data, name=cell.path))))
     except ImageError as error:
         return Picture(None, error.reason)
 
 
-def _data_uri(image: np.ndarray) -> str:
+def data_uri(image: np.ndarray) -> str:
+    """uint8 (H, W, 3) RGB as a JPEG for a page.
+
+    >>> data_uri(np.zeros((8, 8, 3), np.uint8))[:28]
+    'data:image/jpeg;base64,/9j/4'
+    """
     bgr = np.ascontiguousarray(image[..., ::-1])
     encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
     return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()

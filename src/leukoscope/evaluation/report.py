@@ -147,12 +147,12 @@ def render(report: Report, figures: dict[str, str]) -> str:
     )
 
 
-def fill(template: str, **facts: Any) -> str:
-    """A page of this room from its template, with the style that all have."""
+def fill(template: str, *, room: str = "evaluation", **facts: Any) -> str:
+    """A page from a room's template, with the style that all have."""
     from jinja2 import Environment, PackageLoader
     from markupsafe import Markup
 
-    pages = Environment(loader=PackageLoader("leukoscope.evaluation"), autoescape=True)
+    pages = Environment(loader=PackageLoader(f"leukoscope.{room}"), autoescape=True)
     for told in (number, signed, count, brief, sentence, on_axis, p_text):
         pages.filters[told.__name__] = told
     style = resources.files("leukoscope.evaluation").joinpath("templates/report.css").read_text("utf-8")

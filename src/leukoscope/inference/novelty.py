@@ -32,10 +32,13 @@ class References:
         >>> References(np.eye(2), k=1).distance(np.array([[1.0, 0.0], [3.0, 0.0]])).round(3)
         array([0.   , 1.414], dtype=float32)
         """
+        return np.asarray(np.partition(self.distances(embedding), self._k - 1, axis=1)[:, self._k - 1])
+
+    def distances(self, embedding: np.ndarray) -> Floats:
+        """The same distance of each embedding (N, D) to every reference, shape (N, M)."""
         values = np.asarray(embedding, dtype=np.float32)
         squares = np.square(values).sum(axis=1)[:, None] - 2 * values @ self._references.T + self._squares
-        kth = np.partition(squares, self._k - 1, axis=1)[:, self._k - 1]
-        return np.asarray(np.sqrt(np.maximum(kth, 0) / values.shape[1]), dtype=np.float32)
+        return np.asarray(np.sqrt(np.maximum(squares, 0) / values.shape[1]), dtype=np.float32)
 
 
 def choose_references(
@@ -52,14 +55,19 @@ def choose_references(
     Returns:
         float16 (min(num, N), D), as a bundle keeps them.
     """
+    chosen = chosen_cells(subjects, num=num, seed=seed)
+    return np.asarray(embedding)[chosen].astype(np.float16)
+
+
+def chosen_cells(subjects: npt.ArrayLike, *, num: int = 512, seed: int = 0) -> npt.NDArray[np.int64]:
+    """Which of N cells :func:`choose_references` keeps, ascending; ``subjects`` (N,) says whose each is."""
     names = np.asarray(subjects)
     order = np.random.default_rng(seed).permutation(len(names))
     _, whose = np.unique(names[order], return_inverse=True)
     turn = np.zeros(len(order), dtype=np.int64)
     for subject in range(whose.max(initial=-1) + 1):
         turn[whose == subject] = np.arange((whose == subject).sum())
-    chosen = order[np.argsort(turn, kind="stable")[:num]]
-    return np.asarray(embedding)[np.sort(chosen)].astype(np.float16)
+    return np.sort(order[np.argsort(turn, kind="stable")[:num]])
 
 
 def fit_limit(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -15,13 +16,23 @@ from leukoscope.bundle.read import Bundle, open_bundle
 from leukoscope.core.parallel import num_cpus, ordered_map
 from leukoscope.errors import BundleError, UsageError
 from leukoscope.evaluation.table import PredictionTable
-from leukoscope.inference.backends import make_backend
+from leukoscope.inference.backends import Outputs, make_backend
 from leukoscope.inference.inputs import InputLike, Inputs, resolve
 from leukoscope.inference.novelty import References
 from leukoscope.inference.parts import CellInput
 from leukoscope.inference.prepare import Prepared, prepare
 from leukoscope.inference.rows import make_rows
 from leukoscope.inference.views import run_views
+
+
+class Judged(NamedTuple):
+    """What a bundle says of a batch: a row for every cell, and the outputs of those that have pixels.
+
+    ``outputs`` is ``None`` where none has.
+    """
+
+    rows: pl.DataFrame
+    outputs: Outputs | None
 
 
 class Predictor:
@@ -52,8 +63,8 @@ class Predictor:
             given = f"views={views}, batch_size={batch_size}, workers={workers}"
             raise UsageError(f"expected views 1 or 8, batch_size from 1, workers from 0. Received: {given}")
         self.bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
-        self._backend = make_backend(self.bundle, backend)
-        self._views = views or self.bundle.info.views
+        self.backend = make_backend(self.bundle, backend)
+        self.views = views or self.bundle.info.views
         self._batch_size, self._workers = batch_size, workers or num_cpus()
         self._references = _references(self.bundle)
 
@@ -74,19 +85,25 @@ class Predictor:
 
     def rows(self, inputs: Iterable[CellInput]) -> Iterator[pl.DataFrame]:
         """The same rows in chunks, at least one, as they are ready; holds a few batches at a time."""
+        for batch in self.batches(inputs):
+            yield self.judge(batch).rows
+
+    def batches(self, inputs: Iterable[CellInput]) -> Iterator[list[Prepared]]:
+        """The cells, read and preprocessed on threads, in batches; at least one, which may be empty."""
         work = partial(prepare, info=self.bundle.info)
         ahead = -(
             -2 * self._batch_size // self._workers
         )  # decode the next batch while the model has this one
         prepared = ordered_map(work, inputs, workers=self._workers, ahead=ahead)
-        yield self._judge(list(islice(prepared, self._batch_size)))
+        yield list(islice(prepared, self._batch_size))
         while batch := list(islice(prepared, self._batch_size)):
-            yield self._judge(batch)
+            yield batch
 
-    def _judge(self, batch: list[Prepared]) -> pl.DataFrame:
+    def judge(self, batch: list[Prepared]) -> Judged:
+        """What the bundle says of these cells."""
         pixels = [cell.pixels for cell in batch if cell.pixels is not None]
-        outputs = run_views(self._backend, np.stack(pixels), self._views) if pixels else None
-        return make_rows(batch, outputs, self.bundle, self._references)
+        outputs = run_views(self.backend, np.stack(pixels), self.views) if pixels else None
+        return Judged(make_rows(batch, outputs, self.bundle, self._references), outputs)
 
     def metadata(self, inputs: Inputs) -> dict[str, str]:
         """Facts about all rows of these inputs, as the prediction table keeps them."""

@@ -18,24 +18,12 @@ class TorchBackend:
     def __init__(self, bundle: Bundle, *, threads: int = 0) -> None:
         try:
             import torch
-
-            from leukoscope.models.create import create_model
         except ImportError:
             raise MissingExtraError("the backend 'torch'", "train") from None
         if threads:
             torch.set_num_threads(threads)
-        architecture = bundle.info.architecture
         self._torch: Any = torch
-        size = bundle.info.preprocess.size
-        self._model = create_model(architecture.name, size=size, **architecture.arguments).eval()
-        weights = {name: torch.from_numpy(np.array(tensor)) for name, tensor in bundle.weights().items()}
-        try:
-            self._model.load_state_dict(weights)
-        except RuntimeError as error:
-            reason = str(error).splitlines()[-1].strip()
-            raise BundleIntegrityError(
-                f"{bundle.path}: its weights do not fit {architecture.name}: {reason}"
-            ) from None
+        self._model = load_network(bundle)
 
     def run(self, batch: np.ndarray) -> Outputs:
         """Outputs for cells uint8 (N, S, S, 3)."""
@@ -43,3 +31,39 @@ class TorchBackend:
             found = self._model(self._torch.from_numpy(np.ascontiguousarray(batch)))
         cam = None if found.cam is None else found.cam.numpy()
         return Outputs(found.logits.numpy(), found.embedding.numpy(), cam)
+
+
+def new_network(bundle: Bundle) -> Any:
+    """A :class:`~leukoscope.models.base.CellNetwork` of a bundle's architecture with random weights, ready to
+    be asked.
+
+    Raises:
+        MissingExtraError: without the extra ``train``.
+    """
+    try:
+        from leukoscope.models.create import create_model
+    except ImportError:
+        raise MissingExtraError("the network of a bundle", "train") from None
+    architecture = bundle.info.architecture
+    return create_model(architecture.name, size=bundle.info.preprocess.size, **architecture.arguments).eval()
+
+
+def load_network(bundle: Bundle) -> Any:
+    """The same with the bundle's weights.
+
+    Raises:
+        MissingExtraError: as :func:`new_network`.
+        BundleError: where the bundle keeps no weights, or others than the architecture has.
+    """
+    network = new_network(bundle)
+    import torch
+
+    weights = {name: torch.from_numpy(np.array(tensor)) for name, tensor in bundle.weights().items()}
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise BundleIntegrityError(
+            f"{bundle.path}: its weights do not fit {bundle.info.architecture.name}: {reason}"
+        ) from None
+    return network

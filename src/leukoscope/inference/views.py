@@ -21,6 +21,18 @@ def dihedral(batch: np.ndarray) -> Iterator[np.ndarray]:
             yield np.ascontiguousarray(np.rot90(mirrored, turns, axes=(1, 2)))
 
 
+def upright(maps: np.ndarray, view: int) -> np.ndarray:
+    """Maps (N, h, w) of the view of this number in :func:`dihedral`, turned back to how the cell lies.
+
+    >>> cells = np.arange(12, dtype=np.uint8).reshape(1, 2, 2, 3)
+    >>> views = enumerate(dihedral(cells))
+    >>> all((upright(view[..., 0], number) == cells[..., 0]).all() for number, view in views)
+    True
+    """
+    turned = np.rot90(maps, -(view % 4), axes=(1, 2))
+    return turned[:, :, ::-1] if view >= 4 else turned
+
+
 def run_views(backend: Backend, batch: np.ndarray, views: int) -> Outputs:
     """Outputs for a batch; with 8 views the logits are the mean over them.
 

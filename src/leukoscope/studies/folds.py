@@ -19,9 +19,8 @@ from leukoscope.errors import TrainingInterruptedError
 from leukoscope.evaluation.partitions import read_partitions
 from leukoscope.evaluation.recalibrate import calibrate_by_fold, class_shares, fit_table
 from leukoscope.evaluation.table import PredictionTable
-from leukoscope.inference.novelty import choose_references
 from leukoscope.recipes.schema import Recipe
-from leukoscope.studies.judge import check_agreement, draft, read_cells, wanted
+from leukoscope.studies.judge import check_agreement, draft, read_cells, references, wanted
 from leukoscope.studies.prepare import prepare
 from leukoscope.studies.run import MODEL, PREDICTIONS, Run, some_of, train_split
 from leukoscope.training.curves import draw_curves
@@ -167,9 +166,8 @@ def ship(
     limits = [open_bundle(run.bundle).info.novelty for run in runs]
     distances = [limit.distance for limit in limits if limit is not None]
     reference = next(limit for limit in limits if limit is not None)
-    some = some_of(known)
     made.knowing(
-        choose_references(read_cells(path, prepared, some, views=1).embedding, prepared.data.groups[some]),
+        references(prepared, read_cells(path, prepared, some_of(known), views=1)),
         calibration=calibration,
         operating_points=points,
         novelty=reference.model_copy(

@@ -32,7 +32,7 @@ from leukoscope.evaluation.recalibrate import Limits, Wanted, fit_limits
 from leukoscope.evaluation.ruler import Ruler, fit_ruler
 from leukoscope.evaluation.table import PredictionTable
 from leukoscope.inference.backends import make_backend
-from leukoscope.inference.novelty import choose_references, fit_limit
+from leukoscope.inference.novelty import choose_references, chosen_cells, fit_limit
 from leukoscope.inference.views import run_views
 from leukoscope.models.base import CellNetwork
 from leukoscope.models.export import to_onnx
@@ -142,6 +142,14 @@ def check_agreement(
 
 
 @dataclass(frozen=True)
+class References:
+    """Embeddings of training cells to measure novelty against, and whose cells they are."""
+
+    embeddings: NDArray[np.float16]
+    cells: pl.DataFrame
+
+
+@dataclass(frozen=True)
 class Draft:
     """A bundle on its way: the graph, the weights and what is known so far."""
 
@@ -149,7 +157,7 @@ class Draft:
     onnx: bytes
     weights: dict[str, NDArray[np.float32]]
     subjects: pl.DataFrame
-    references: NDArray[np.float16] | None = None
+    references: References | None = None
 
     def write(self, path: Path) -> Path:
         """Write the bundle as it is now."""
@@ -158,11 +166,12 @@ class Draft:
             self.info,
             onnx=self.onnx,
             subjects=self.subjects,
-            novelty=self.references,
+            novelty=None if self.references is None else self.references.embeddings,
+            references=None if self.references is None else self.references.cells,
             weights=self.weights,
         )
 
-    def knowing(self, references: NDArray[np.float16] | None = None, **facts: object) -> Draft:
+    def knowing(self, references: References | None = None, **facts: object) -> Draft:
         """The same draft with more facts, and reference embeddings if given."""
         kept = self.references if references is None else references
         return Draft(self.info.model_copy(update=facts), self.onnx, self.weights, self.subjects, kept)
@@ -210,12 +219,21 @@ def _undecided() -> OperatingPoint:
     )
 
 
+def references(prepared: Prepared, known: Readings) -> References:
+    """A few of the cells fitted on, as many of each subject as come."""
+    groups = prepared.data.groups[known.positions]
+    cells = prepared.manifest.frame[known.positions[chosen_cells(groups)]]
+    return References(
+        choose_references(known.embedding, groups), cells.select("sha256", "subject_id", "label")
+    )
+
+
 def novelty(
     prepared: Prepared, known: Readings, unseen: Readings, *, fitted_on: str
-) -> tuple[NDArray[np.float16], NoveltyLimit]:
-    """Reference embeddings of the cells fitted on, and the limit that cells of unseen subjects keep."""
-    references = choose_references(known.embedding, prepared.data.groups[known.positions])
-    return references, fit_limit(references, unseen.embedding, fitted_on=fitted_on)
+) -> tuple[References, NoveltyLimit]:
+    """References among the cells fitted on, and the limit that cells of unseen subjects keep."""
+    kept = references(prepared, known)
+    return kept, fit_limit(kept.embeddings, unseen.embedding, fitted_on=fitted_on)
 
 
 def table_of(

@@ -195,7 +195,7 @@ def write_model(
     limits = read_limits(prepared, recipe, held, fitted_on=f"{held_out} subjects")
     test = prepared.positions("test")
     check_agreement(fitted.network, path, prepared, test if len(test) else known, limits.calibration)
-    references, limit = novelty(
+    kept, limit = novelty(
         prepared,
         read_cells(path, prepared, some_of(prepared.positions("train")), views=1),
         held,
@@ -207,7 +207,7 @@ def write_model(
         p = probability(prepared, limits.calibration, readings.at(test).logits)
         metrics, evidence = read_partitions([table_of(prepared, test, p, made.info.ruler)], split)
     made.knowing(
-        references,
+        kept,
         calibration=limits.calibration,
         operating_points=limits.points,
         novelty=limit,
