@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 Found = dict[str, Any]
-HEAD = """# How fast training is
+HEAD = """# How fast training and explaining are
 
 Written by `make bench` from the files in `benchmarks/results`, which say command, day, machine and versions.
 Ratios are of two things measured in turn in one run: the median over the pairs (least to greatest).
