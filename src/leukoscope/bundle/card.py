@@ -257,8 +257,8 @@ def _limits(_info: BundleInfo) -> Iterator[str]:
         [
             "* Other stains, scanners, magnifications and laboratories than those of its data, and people "
             "unlike its subjects.",
-            "* Whether its thresholds hold on pictures that are darker, larger, stained otherwise or saved as "
-            "JPEG: fix them on such cells.",
+            "* Whether its thresholds hold on pictures that are darker, larger, stained otherwise or saved "
+            "as JPEG: fix them on such cells.",
             "* That a picture lacks texture: a strongly blurred cell, or an outline filled with one colour, "
             "may be answered as if it were a cell.",
             "* Cell types outside its classes: it gives every white cell, red cell or speck of dirt a "
