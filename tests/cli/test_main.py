@@ -162,7 +162,7 @@ def test_an_interruption_says_what_is_kept(leukoscope, monkeypatch, tiny_bundle)
     monkeypatch.setattr("leukoscope.inference.predict.predict", _raising(KeyboardInterrupt()))
     ran = leukoscope("predict", tiny_bundle, "x.bmp", "-o", "cells.csv")
     assert ran.code == 130
-    assert ran.err == "interrupted: the rows that were ready are in cells.csv.partial\n"
+    assert ran.err == "interrupted: the rows that were ready are in cells.csv.partial; --resume goes on\n"
 
 
 def _raising(error: BaseException):

@@ -73,3 +73,48 @@ def test_a_gallery_of_another_ending_is_refused_first(leukoscope, tmp_path, tiny
     ran = leukoscope("predict", tiny_bundle, tiny_cohort, "-o", out, "--gallery", tmp_path / "g.pdf")
     assert ran.code == 2 and ".html" in ran.err
     assert not out.exists()
+
+
+def test_an_interrupted_run_goes_on(leukoscope, tmp_path, tiny_bundle, tiny_cohort, monkeypatch):
+    from leukoscope.inference.predictor import Predictor
+
+    out, judged, left = tmp_path / "cells.csv", Predictor.judge, [1]
+
+    def judge(self, batch):
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return judged(self, batch)
+
+    monkeypatch.setattr(Predictor, "judge", judge)
+    names = [path for path in sorted(tiny_cohort.rglob("*.bmp")) for _ in range(2)]
+    words = ("predict", tiny_bundle, *names, "-o", out)
+    broken = leukoscope(*words)
+    assert broken.code == 130 and "--resume goes on" in broken.err
+    monkeypatch.setattr(Predictor, "judge", judged)
+    refused = leukoscope(*words)
+    assert refused.code == 2 and "64 finished rows" in refused.err
+    assert leukoscope(*words, "--resume").code == 0
+    assert pl.read_csv(out).height == len(names)
+
+
+def test_paths_come_from_standard_input(leukoscope, tmp_path, tiny_bundle, tiny_cohort, monkeypatch):
+    import io
+
+    images = sorted(tiny_cohort.rglob("*.bmp"))[:5]
+    monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{path}\n" for path in images) + "\nnone.png\n"))
+    ran = leukoscope("predict", tiny_bundle, "-", "-o", tmp_path / "cells.csv")
+    assert ran.code == 1  # one is not there
+    rows = pl.read_csv(tmp_path / "cells.csv")
+    assert rows["path"].to_list() == [str(path) for path in images] + ["none.png"]
+    assert rows["error"].is_not_null().to_list() == [False] * 5 + [True]
+
+
+def test_what_cannot_be_read_twice_or_gone_on_with(leukoscope, tmp_path, tiny_bundle):
+    for words, said in (
+        (["-", "x.png"], "read once"),
+        (["-", "--explain", tmp_path / "maps"], "read once"),
+        (["x.png", "--resume"], "goes on with a file"),
+    ):
+        ran = leukoscope("predict", tiny_bundle, *words)
+        assert ran.code == 2 and said in ran.err and "hint:" in ran.err

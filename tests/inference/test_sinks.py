@@ -9,8 +9,9 @@ from polars.testing import assert_frame_equal
 from leukoscope.errors import UsageError
 from leukoscope.evaluation.table import PredictionTable
 from leukoscope.inference import sinks
+from leukoscope.inference.journal import partial_path
 from leukoscope.inference.rows import schema
-from leukoscope.inference.sinks import partial_path, write_predictions
+from leukoscope.inference.sinks import write_predictions
 
 FORMATS = ("cells.csv", "cells.parquet", "cells.jsonl")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,6 +13,7 @@ from leukoscope.cli.bundle import BundleName
 from leukoscope.cli.explain import print_explained
 from leukoscope.cli.failures import FAILED, keeping
 from leukoscope.cli.output import Json, print_json, print_table
+from leukoscope.errors import UsageError
 
 if TYPE_CHECKING:
     from leukoscope.explain.explain import Explained
@@ -20,7 +23,11 @@ if TYPE_CHECKING:
 def predict(
     bundle: BundleName,
     inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT", help="Images, folders, patterns, zips, manifests, splits.")
+        list[str],
+        typer.Argument(
+            metavar="INPUT",
+            help="Images, folders, patterns, zips, manifests, splits; - for paths from standard input.",
+        ),
     ],
     *,
     out: Annotated[
@@ -48,6 +55,9 @@ def predict(
         Path | None,
         typer.Option(metavar="DIR", help="Also maps of what each answer rests on, as explain makes them."),
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with OUT where an interrupted run left off.")
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """Judge images with a bundle, one row each.
@@ -56,17 +66,18 @@ def predict(
     """
     from leukoscope.inference.predict import predict as predict_cells
 
-    _check(explain)
+    _check(explain, resume, out, inputs)
     with keeping(_kept(out)):
         done = predict_cells(
             bundle,
-            inputs,
+            _lines() if inputs == ["-"] else inputs,
             out=out,
             by_subject=by_subject,
             submission=submission,
             gallery=gallery,
             subject_id=subject,
             backend=backend,
+            resume=resume,
         )
     explained = None if explain is None else _explain(bundle, inputs, explain, backend, subject)
     if as_json:
@@ -85,12 +96,25 @@ def predict(
     return FAILED if done.num_unreadable else 0
 
 
-def _check(explain: Path | None) -> None:
-    """Refuse a folder that cannot be written to before any cell is judged."""
+def _check(explain: Path | None, resume: bool, out: Path | None, inputs: list[str]) -> None:
+    """Refuse what cannot be done before any cell is judged."""
+    if resume and out is None:
+        raise UsageError("--resume goes on with a file", hint="name it: -o OUT")
+    if "-" in inputs and (len(inputs) > 1 or explain is not None):
+        raise UsageError(
+            "standard input can be read once, by itself", hint="name no other input, and no --explain"
+        )
     if explain is not None:
         from leukoscope.explain.explain import check_folder
 
         check_folder(explain)
+
+
+def _lines() -> Iterator[str]:
+    """Paths from standard input, one a line, as they come."""
+    for line in sys.stdin:
+        if path := line.rstrip("\r\n"):
+            yield path
 
 
 def _explain(bundle: str, inputs: list[str], out: Path, backend: str, subject: str | None) -> Explained:
@@ -103,7 +127,7 @@ def _explain(bundle: str, inputs: list[str], out: Path, backend: str, subject: s
 def _kept(out: Path | None) -> str:
     if out is None:
         return "nothing was written"
-    return f"the rows that were ready are in {out}.partial"
+    return f"the rows that were ready are in {out}.partial; --resume goes on"
 
 
 def _document(

@@ -73,6 +73,37 @@ def stamps(metadata: Mapping[str, str]) -> str:
     return ",".join(name.upper() for name in STAMPS if metadata.get(name) == "true")
 
 
+FORMULA = "^'*[=+\\-@\\t\\r]"
+"""Texts that a spreadsheet would take for a formula, and those that look like one made safe."""
+
+
+def safe_texts(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows for CSV: an apostrophe before texts that a spreadsheet would take for a formula.
+
+    >>> safe_texts(pl.DataFrame({"cell_id": ["=1+1", "a", "'-b"]}))["cell_id"].to_list()
+    ["'=1+1", 'a', "''-b"]
+    """
+    return frame.with_columns(
+        pl.when(pl.col(name).str.contains(FORMULA)).then("'" + pl.col(name)).otherwise(name).alias(name)
+        for name in _texts(frame)
+    )
+
+
+def true_texts(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows of a CSV without the apostrophes of :func:`safe_texts`."""
+    return frame.with_columns(
+        pl.when(pl.col(name).str.contains("^'" + FORMULA[1:]))
+        .then(pl.col(name).str.slice(1))
+        .otherwise(name)
+        .alias(name)
+        for name in _texts(frame)
+    )
+
+
+def _texts(frame: pl.DataFrame) -> list[str]:
+    return [name for name, kind in frame.schema.items() if kind == pl.String]
+
+
 @dataclass(frozen=True)
 class PredictionTable:
     """Predictions, one row for every input, in input order.
@@ -139,7 +170,7 @@ class PredictionTable:
             if path.suffix == ".parquet":
                 self.frame.write_parquet(temporary, metadata=dict(self.metadata))
             elif path.suffix == ".csv":
-                self._stamped().write_csv(temporary)
+                safe_texts(self._stamped()).write_csv(temporary)
             else:
                 self._stamped().write_ndjson(temporary)
         return path
@@ -261,7 +292,7 @@ def _read(path: Path) -> tuple[pl.DataFrame, dict[str, str]]:
             metadata.pop("ARROW:schema", None)
             return pl.read_parquet(path), metadata
         if path.suffix == ".csv":
-            return _unstamped(pl.read_csv(path, infer_schema=False))
+            return _unstamped(true_texts(pl.read_csv(path, infer_schema=False)))
         return _unstamped(pl.read_ndjson(path, infer_schema_length=None))
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).splitlines()[0]

@@ -15,8 +15,10 @@ from leukoscope.evaluation.by_subject import by_subject as rows_by_subject
 from leukoscope.evaluation.gallery import Extremes, check_gallery, write_gallery
 from leukoscope.evaluation.table import PredictionTable
 from leukoscope.inference.inputs import InputLike, resolve
+from leukoscope.inference.journal import Journal
 from leukoscope.inference.predictor import Predictor
-from leukoscope.inference.sinks import check_target, write_predictions
+from leukoscope.inference.rows import schema
+from leukoscope.inference.sinks import check_target, kept_rows, write_predictions
 from leukoscope.inference.submission import submission as write_submission
 
 
@@ -49,6 +51,7 @@ def predict(
     views: int | None = None,
     batch_size: int = 64,
     workers: int = 0,
+    resume: bool = False,
 ) -> Predicted:
     """Judge every input, in order, showing progress.
 
@@ -64,6 +67,7 @@ def predict(
         views: 1 or 8; what the bundle says where not given.
         batch_size: cells that the model sees at once.
         workers: threads that read and decode; 0 means one for each processor.
+        resume: go on with ``out`` where an interrupted run left off; the rows are those of an unbroken run.
 
     Raises:
         LeukoscopeError: for a bundle, an input or an output that cannot be used, before any cell is judged.
@@ -79,11 +83,15 @@ def predict(
     extremes = None if gallery is None else Extremes()
     tally = _Tally(None if out is None else _needed(by_subject, submission), extremes)
     with progress("predicting", cells.count()) as bar:
-        chunks = tally.watch(predictor.rows(cells), bar)
         if out is None:
-            deque(chunks, maxlen=0)
+            deque(tally.watch(predictor.rows(cells), bar), maxlen=0)
         else:
-            write_predictions(chunks, out, metadata)
+            run = metadata | {"views": str(predictor.views), "batch_size": str(batch_size)}
+            journal = Journal(out, run, resume=resume)
+            kept = kept_rows(Path(out), journal, schema(predictor.bundle.info))
+            deque(tally.watch(kept, bar), maxlen=0)
+            chunks = tally.watch(predictor.rows(journal.rest_of(cells)), bar)
+            write_predictions(chunks, out, metadata, journal)
     subjects = None
     if by_subject is not None:
         subjects = rows_by_subject(tally.frame())
