@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from stat import S_ISREG
 from typing import Protocol
 
 from leukoscope.cells.decode import IMAGE_SUFFIXES
@@ -107,8 +108,11 @@ class FolderSource(_Listed):
         """The bytes of one file; see :class:`ImageSource`."""
         path = self.root / name
         try:
-            if path.stat().st_size > _MAX_BYTES:
-                raise ImageTooLargeError(path, f"{path.stat().st_size:,} bytes, the limit is {_MAX_BYTES:,}")
+            status = path.stat()
+            if not S_ISREG(status.st_mode):  # to read a pipe would be to wait for somebody to write
+                raise ImageFormatError(path, "cannot be read: no regular file")
+            if status.st_size > _MAX_BYTES:
+                raise ImageTooLargeError(path, f"{status.st_size:,} bytes, the limit is {_MAX_BYTES:,}")
             return path.read_bytes()
         except FileNotFoundError:
             raise ImageNotFoundError(path, "no such file") from None

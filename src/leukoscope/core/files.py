@@ -56,6 +56,15 @@ def write_json(path: Path | str, data: Any) -> None:
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def printable(name: str) -> str:
+    r"""The name of a file as text that every format can hold; bytes that are no UTF-8 are written out.
+
+    >>> printable("cell_1.bmp"), printable("na\udcffme.bmp")
+    ('cell_1.bmp', 'na\\xffme.bmp')
+    """
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def sha256_file(path: Path | str) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with Path(path).open("rb") as stream:

@@ -12,6 +12,7 @@ import numpy as np
 from leukoscope.cohort.layouts.cnmc2019 import SYNTHETIC_MARK, PreliminaryRow, preliminary_labels
 from leukoscope.cohort.manifest import Manifest
 from leukoscope.cohort.source import FolderSource, ImageSource
+from leukoscope.core.files import printable
 from leukoscope.errors import ImageNotFoundError
 from leukoscope.inference.identity import Identity, identify
 from leukoscope.inference.walk import walk
@@ -60,8 +61,8 @@ class SourcePart:
         """The cells; their names are found as they are asked for."""
         root, before = self._source.root.as_posix(), "" if alone else f"{self.title.as_posix()}/"
         for name in self._names():
-            path = before + name
-            who = identify(f"{root}/{name}", self._preliminary) or Identity(path)
+            path = printable(before + name)
+            who = identify(printable(f"{root}/{name}"), self._preliminary) or Identity(path)
             read = partial(self._source.read, name)
             yield CellInput(who.cell_id, path, read, who.subject_id, who.label, None, who.fold)
 
@@ -134,9 +135,10 @@ class Series:
 
 
 def _file(path: Path) -> CellInput:
-    who = identify(path.absolute().as_posix(), dict) or Identity(path.as_posix())
+    name = printable(path.as_posix())
+    who = identify(printable(path.absolute().as_posix()), dict) or Identity(name)
     read = partial(_read_file, path)
-    return CellInput(who.cell_id, path.as_posix(), read, who.subject_id, who.label, None, who.fold)
+    return CellInput(who.cell_id, name, read, who.subject_id, who.label, None, who.fold)
 
 
 def _read_file(path: Path) -> bytes:

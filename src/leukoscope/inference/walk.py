@@ -20,7 +20,10 @@ def walk(root: Path) -> Iterator[str]:
     Raises:
         UsageError: when a folder cannot be listed.
     """
-    yield from _walk(root, "", set())
+    seen: set[tuple[int, int]] = set()
+    if root.is_dir():
+        _is_new(root, seen)
+    yield from _walk(root, "", seen)
 
 
 def _walk(folder: Path, below: str, seen: set[tuple[int, int]]) -> Iterator[str]:
