@@ -6,7 +6,15 @@ import numpy as np
 
 from leukoscope.core.config import Config
 from leukoscope.evaluation.ranking import ratio
-from leukoscope.evaluation.readings import Floats, Judgement, Metric, interval_of, read_calls, read_metric
+from leukoscope.evaluation.readings import (
+    Bools,
+    Floats,
+    Judgement,
+    Metric,
+    interval_of,
+    read_calls,
+    read_metric,
+)
 
 COVERAGES = np.round(np.linspace(0.05, 1, 20), 2)
 SHOWN = (1.0, 0.9, 0.8, 0.7, 0.5)
@@ -63,18 +71,19 @@ def risk_coverage(model: Judgement, size: Judgement | None = None) -> RiskCovera
     """
     if not len(model.p):
         return None
-    values = _errors(model)
+    answered = _answered(model)
+    values = _errors(model, answered)
     ends = [interval_of("error", column, model.cells) for column in values.T]
     wrong = _wrong(model)
     return RiskCoverage(
-        coverage=_answered(model).mean(axis=0).tolist(),
+        coverage=answered.mean(axis=0).tolist(),
         error=values[0].tolist(),
         error_low=[end.low for end in ends],
         error_high=[end.high for end in ends],
-        size=_errors(size)[0].tolist() if size is not None else None,
+        size=_errors(size, _answered(size))[0].tolist() if size is not None else None,
         area=_area(_certainty(model), wrong),
         area_at_best=_area(-np.sort(wrong), np.sort(wrong)),
-        answered=[_read(model, share) for share in SHOWN],
+        answered=[_read(model, answered[:, _place(share)] > 0) for share in SHOWN],
     )
 
 
@@ -104,9 +113,9 @@ def _answered(judgement: Judgement) -> Floats:
     return np.asarray(certainty[:, None] >= least, dtype=np.float64)
 
 
-def _errors(judgement: Judgement) -> Floats:
+def _errors(judgement: Judgement, answered: Floats) -> Floats:
     """(1 + B, C) error among the answered, on the table and on each draw of subjects."""
-    cells, answered = judgement.cells, _answered(judgement)
+    cells = judgement.cells
     wrong = cells.times @ cells.subjects.totals(answered * _wrong(judgement)[:, None])
     return np.asarray(ratio(wrong, cells.times @ cells.subjects.totals(answered)))
 
@@ -119,8 +128,11 @@ def _area(certainty: Floats, wrong: Floats) -> float:
     return float((np.cumsum(alike) / np.arange(1, len(order) + 1)).mean())
 
 
-def _read(model: Judgement, share: float) -> Answered:
-    kept = _answered(model)[:, int(np.flatnonzero(np.isclose(COVERAGES, share))[0])] > 0
+def _place(share: float) -> int:
+    return int(np.flatnonzero(np.isclose(COVERAGES, share))[0])
+
+
+def _read(model: Judgement, kept: Bools) -> Answered:
     part = model.part(kept)
     cells, known = part.cells, model.cells.subject_ids is not None
     wrong = cells.times @ cells.subjects.totals(np.stack([_wrong(part), np.ones(kept.sum())], axis=1))
