@@ -88,8 +88,11 @@ def _is_synthetic(source: ImageSource) -> bool:
     root = source.root
     if root.is_file():
         return any(Path(name).name == SYNTHETIC_MARK for name in source.files())
-    nearby = (root, *root.parents, *(entry for entry in root.iterdir() if entry.is_dir()))
-    return any((folder / SYNTHETIC_MARK).is_file() for folder in nearby)
+    try:
+        nearby = (root, *root.parents, *(entry for entry in root.iterdir() if entry.is_dir()))
+        return any((folder / SYNTHETIC_MARK).is_file() for folder in nearby)
+    except PermissionError:  # a folder that cannot be entered is said by the walk, under its own name
+        return False
 
 
 class ManifestPart:
