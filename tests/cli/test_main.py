@@ -201,12 +201,14 @@ def test_interrupting_a_real_command(tmp_path):
 
 
 def test_a_closed_pipe_is_no_error(tiny_split):
-    script = f"{' '.join(command('data', 'check', tiny_split))} --json | head -c 1"
+    reading, writing = os.pipe()
+    os.close(reading)  # as ``head`` does, but surely before anything was written
     ran = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {script}"], capture_output=True, text=True, check=False
+        command("data", "check", tiny_split, "--json"), stdout=writing, stderr=subprocess.PIPE, check=False
     )
+    os.close(writing)
     assert ran.returncode == 0
-    assert "Traceback" not in ran.stderr
+    assert ran.stderr == b""
 
 
 def test_help_is_quick_and_loads_nothing_heavy():

@@ -51,10 +51,12 @@ def report_failure(error: BaseException) -> int:
     """Print what went wrong, and what to do next, to standard error; give the exit code."""
     if isinstance(error, typer.Exit):
         return error.exit_code
-    if isinstance(error, SystemExit):
-        return error.code if isinstance(error.code, int) else UNUSABLE
     if isinstance(error, BrokenPipeError):
         raise error
+    if isinstance(error, SystemExit):
+        if isinstance(error.__context__, BrokenPipeError):  # the parser makes an exit of it
+            raise error.__context__
+        return error.code if isinstance(error.code, int) else UNUSABLE
     if isinstance(error, Interrupted | KeyboardInterrupt | typer.Abort | TrainingInterruptedError):
         kept = _kept(error)
         print(f"interrupted: {kept}", file=sys.stderr, flush=True)
