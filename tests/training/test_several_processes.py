@@ -77,7 +77,7 @@ WEIGHTED = ("training.class_balance=loss", "training.average=0.9", "training.lab
 
 
 def test_two_reach_the_losses_and_the_weights_of_one(tmp_path):
-    """Also where a batch does not halve, its cells weigh differently, and an average of the weights is kept."""
+    """Also where a batch does not halve, cells weigh differently, and the average of the weights is kept."""
     threads = torch.get_num_threads()
     one = run(tmp_path / "one", 1, *WEIGHTED)
     two = run(tmp_path / "two", 2, *WEIGHTED)
