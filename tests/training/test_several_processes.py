@@ -1,5 +1,6 @@
 """Two gloo processes on one machine: the losses and the weights of one; after a kill, too."""
 
+import io
 import json
 import os
 import pickle
@@ -10,6 +11,7 @@ import textwrap
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from torch.nn import functional
 from leukoscope.errors import TrainingError, UsageError
 from leukoscope.recipes import load_recipe
 from leukoscope.recipes.schema import Augmentation
+from leukoscope.training import follower
 from leukoscope.training.cache import in_batches
 from leukoscope.training.data import CellData
 from leukoscope.training.draw import Index
@@ -205,10 +208,10 @@ def test_a_process_that_is_killed_ends_the_fit_with_one_clear_error(tmp_path):
 @pytest.mark.slow
 def test_killed_and_resumed_is_equal_to_the_bit(tmp_path):
     process = started(tmp_path / "killed")
-    follower = children(process.pid)[0]
+    other = children(process.pid)[0]
     process.kill()
     process.communicate()
-    wait_for(lambda: gone(follower))
+    wait_for(lambda: gone(other))
     done = len(rows(tmp_path / "killed")) + 2
     settings = (f"training.epochs={done}", "training.average=0.9")
     run(tmp_path / "killed", 2, *settings, resume=True)
@@ -222,11 +225,11 @@ def test_killed_and_resumed_is_equal_to_the_bit(tmp_path):
 @pytest.mark.slow
 def test_interrupted_both_stop_after_the_batch_and_the_best_is_kept(tmp_path):
     process = started(tmp_path)
-    follower = children(process.pid)[0]
+    other = children(process.pid)[0]
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=300)[1]
     assert process.returncode == 0, said
-    assert gone(follower) and len(rows(tmp_path)) < 400
+    assert gone(other) and len(rows(tmp_path)) < 400
     assert (tmp_path / "checkpoints" / "best.safetensors").is_file()
 
 
@@ -331,16 +334,12 @@ def test_a_mapped_cache_is_mapped_again_and_not_sent(tmp_path):
     np.testing.assert_array_equal(received.labels, data.labels)
 
 
-def test_a_follower_says_why_it_ended(tmp_path):
+def test_a_follower_says_why_it_ended(tmp_path, monkeypatch, capsys):
     job = Job(load_recipe("cnn-45px"), unequal(), np.arange(0), VALIDATION, tmp_path, Hardware("cpu", 2))
-    done = subprocess.run(
-        [sys.executable, "-m", "leukoscope.training.follower"],
-        input=pickle.dumps((job, 1)),
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert done.stderr.decode().splitlines()[-1].startswith("TrainingError: training needs cells of at least")
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(pickle.dumps((job, 1)))))
+    assert follower.main() == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said == "TrainingError: training needs cells of at least two classes. Received: 0 cells of 0"
 
 
 def test_validation_cells_are_read_in_several_parts():
