@@ -23,7 +23,8 @@ from leukoscope.training.job import Job, TrainingCells
 from leukoscope.training.keeper import LAST, InterruptedFit, Keeper
 from leukoscope.training.losses import class_weights
 from leukoscope.training.module import CellModule
-from leukoscope.training.processes import Place, company, told_by_the_first
+from leukoscope.training.place import Place
+from leukoscope.training.processes import company, told_by_the_first
 from leukoscope.training.refit import refittable_head
 from leukoscope.training.start import build_network
 

@@ -21,12 +21,12 @@ from typing import IO, TypeVar
 
 import torch
 import torch.distributed as dist
-from lightning.fabric.plugins import ClusterEnvironment
 
 from leukoscope.core.parallel import how_it_ended
 from leukoscope.core.progress import say
 from leukoscope.errors import TrainingError
-from leukoscope.training.job import SEVERAL_MACHINES, Hardware, Job
+from leukoscope.training.job import SEVERAL_MACHINES, Job
+from leukoscope.training.place import Place
 
 T = TypeVar("T")
 
@@ -40,58 +40,6 @@ NOTICED_WITHIN = 5.0
 LEAVES_WITHIN = 30.0
 TICK = 0.05
 ON = "finished epochs are kept; --resume goes on"
-
-
-class Place(ClusterEnvironment):
-    """Which of the processes this is, in the form that Lightning asks for it; it starts none itself.
-
-    Args:
-        hardware: of this machine.
-        number: of this process on this machine, from 0.
-    """
-
-    def __init__(self, hardware: Hardware, number: int) -> None:
-        super().__init__()
-        self.hardware, self.number = hardware, number
-
-    creates_processes_externally = True  # type: ignore[assignment]
-
-    @property
-    def main_address(self) -> str:
-        """Of the first machine."""
-        return self.hardware.address
-
-    @property
-    def main_port(self) -> int:
-        """Of the store."""
-        return self.hardware.port
-
-    @staticmethod
-    def detect() -> bool:
-        """Never by itself."""
-        return False
-
-    def world_size(self) -> int:
-        """All processes."""
-        return self.hardware.num_processes
-
-    def set_world_size(self, size: int) -> None:
-        """It is known."""
-
-    def global_rank(self) -> int:
-        """Among all processes."""
-        return self.hardware.node * self.hardware.devices + self.number
-
-    def set_global_rank(self, rank: int) -> None:
-        """It is known."""
-
-    def local_rank(self) -> int:
-        """Among those of this machine."""
-        return self.number
-
-    def node_rank(self) -> int:
-        """Of this machine."""
-        return self.hardware.node
 
 
 @contextmanager
