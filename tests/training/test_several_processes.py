@@ -262,10 +262,12 @@ def test_batch_norm_notes_the_cells_of_all_processes(tmp_path):
     few = ["training.epochs=1", "training.cells_per_epoch=48", "training.batch_size=16"]
     recipe = load_recipe("leukoscope-s", [*few, "training.learning_rate=1e-12", "training.refit_head=0"])
     recipe = recipe.model_copy(update={"augmentation": Augmentation()})
+    data = unequal()
+    data = replace(data, cells=np.pad(data.cells, ((0, 0), (0, 3), (0, 3), (0, 0))))
     norms = [
         fit(
             recipe,
-            unequal(),
+            data,
             train=TRAIN,
             validation=VALIDATION[:0],
             folder=tmp_path / str(devices),

@@ -148,7 +148,7 @@ def _stop_on_interrupt(keeper: Keeper) -> Iterator[None]:
         return
     try:
         yield
-    except SystemExit:  # Lightning's answer to the second
+    except SystemExit:  # Lightning's answer to the second, and to SIGTERM
         raise KeyboardInterrupt from None
     finally:
         signal.signal(signal.SIGINT, before)

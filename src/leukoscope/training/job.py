@@ -110,8 +110,8 @@ class TrainingCells:
 
     def __getstate__(self) -> dict[str, Any]:
         """Another process maps the cache itself; its cells are not sent."""
-        mapped = isinstance(self.cells, np.memmap) and self.cells.filename
-        return self.__dict__ | ({"cells": Path(str(self.cells.filename))} if mapped else {})
+        path = getattr(self.cells, "filename", None)  # of a memory map
+        return self.__dict__ | ({} if path is None else {"cells": Path(path)})
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         cells = state["cells"]

@@ -19,7 +19,7 @@ class Place(ClusterEnvironment):
         super().__init__()
         self.hardware, self.number = hardware, number
 
-    creates_processes_externally = True  # type: ignore[assignment]
+    creates_processes_externally = True
 
     @property
     def main_address(self) -> str:

@@ -21,6 +21,7 @@ from typing import IO, TypeVar
 
 import torch
 import torch.distributed as dist
+from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
 from leukoscope.core.parallel import how_it_ended
 from leukoscope.core.progress import say
@@ -65,7 +66,7 @@ def company(job: Job, number: int = 0) -> Iterator[Place | None]:
             cuda = job.hardware.accelerator == "cuda"
             dist.init_process_group(
                 "cpu:gloo,cuda:nccl" if cuda else "gloo",
-                store=dist.PrefixStore("fit", store),
+                store=PrefixStore("fit", store),
                 rank=place.global_rank(),
                 world_size=place.world_size(),
             )
@@ -139,6 +140,11 @@ class Followers:
                 message = f"process {number} of {len(self._all) + 1} {how_it_ended(code)}{reason}"
                 raise TrainingError(message, hint=ON) from (RuntimeError(text) if text else None)
 
+    def check_for(self, seconds: float) -> None:
+        """:meth:`check`, until one has ended, and no longer than so many seconds."""
+        _until(lambda: any(process.poll() for process, _ in self._all), seconds)
+        self.check()
+
     def wait(self) -> None:
         """Until all have left, which they do by themselves."""
         _until(lambda: all(process.poll() is not None for process, _ in self._all), LEAVES_WITHIN)
@@ -158,7 +164,7 @@ def _connections_explained(followers: Followers | None) -> Iterator[None]:
         yield
     except RuntimeError as error:
         if followers is not None:
-            _until(lambda: followers.check() is not None, NOTICED_WITHIN)
+            followers.check_for(NOTICED_WITHIN)
         if isinstance(error, dist.DistError) or "gloo" in str(error) or "Connection" in str(error):
             line = str(error).splitlines()[0]
             raise TrainingError(
@@ -177,11 +183,11 @@ def _until(done: Callable[[], bool], seconds: float) -> bool:
     return True
 
 
-def _store(place: Place) -> dist.TCPStore:
+def _store(place: Place) -> TCPStore:
     hardware = place.hardware
     if place.global_rank() == 0:
         try:
-            return dist.TCPStore(hardware.address, hardware.port, is_master=True, wait_for_workers=False)
+            return TCPStore(hardware.address, hardware.port, is_master=True, wait_for_workers=False)
         except dist.DistNetworkError as error:
             reason = str(error).splitlines()[0]
             raise TrainingError(
@@ -196,7 +202,7 @@ def _store(place: Place) -> dist.TCPStore:
         raise TrainingError(
             f"nothing listened at {where[0]}:{where[1]} for {patience:.0f} seconds", hint=SEVERAL_MACHINES
         )
-    return dist.TCPStore(*where, is_master=False, wait_for_workers=False)
+    return TCPStore(*where, is_master=False, wait_for_workers=False)
 
 
 def _listens(address: str, port: int) -> bool:
@@ -207,7 +213,7 @@ def _listens(address: str, port: int) -> bool:
     return True
 
 
-def _meet(store: dist.TCPStore, place: Place, fingerprint: str, followers: Followers | None) -> None:
+def _meet(store: TCPStore, place: Place, fingerprint: str, followers: Followers | None) -> None:
     """Come together; the first process says when all are there."""
     if place.global_rank() == 0:
         store.set("job", fingerprint)
