@@ -258,13 +258,14 @@ def test_a_network_thawed_in_a_later_phase_is_the_same_in_all_processes(tmp_path
 
 @pytest.mark.slow
 def test_batch_norm_notes_the_cells_of_all_processes(tmp_path):
-    """With hardly a step taken, the running mean before the last layer is that of one process."""
+    """With hardly a step taken, the running mean of the first norm, which no other stands before, is that of
+    one process."""
     few = ["training.epochs=1", "training.cells_per_epoch=48", "training.batch_size=16"]
     recipe = load_recipe("leukoscope-s", [*few, "training.learning_rate=1e-12", "training.refit_head=0"])
     recipe = recipe.model_copy(update={"augmentation": Augmentation()})
     data = unequal()
     data = replace(data, cells=np.pad(data.cells, ((0, 0), (0, 3), (0, 3), (0, 0))))
-    norms = [
+    fitted = [
         fit(
             recipe,
             data,
@@ -272,8 +273,12 @@ def test_batch_norm_notes_the_cells_of_all_processes(tmp_path):
             validation=VALIDATION[:0],
             folder=tmp_path / str(devices),
             hardware=Hardware("cpu", devices=devices),
-        ).network.head.norm
+        ).network
         for devices in (1, 2)
+    ]
+    norms = [
+        next(part for part in network.modules() if isinstance(part, torch.nn.BatchNorm2d))
+        for network in fitted
     ]
     torch.testing.assert_close(norms[1].running_mean, norms[0].running_mean, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(norms[1].running_var, norms[0].running_var, rtol=0.3, atol=1e-6)
