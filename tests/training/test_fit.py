@@ -222,28 +222,6 @@ def test_one_class_cannot_be_trained_on(tmp_path):
         fit(small(), two_kinds(16, 45), train=np.arange(0, 16, 2), validation=np.arange(0), folder=tmp_path)
 
 
-@pytest.mark.slow
-def test_two_processes_train(tmp_path):
-    code = textwrap.dedent(
-        f"""
-        import importlib.util, pathlib, sys
-        spec = importlib.util.spec_from_file_location("fit_tests", {__file__!r})
-        tests = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(tests)
-        from leukoscope.training.fit import Hardware
-        done = tests.run(tests.small(), pathlib.Path({str(tmp_path)!r}), hardware=Hardware("cpu", devices=2))
-        print(done.history[-1]["validation_auroc"])
-        """
-    )
-    script = tmp_path / "two.py"
-    script.write_text(code)
-    done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, timeout=900, check=False
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert [row["epoch"] for row in rows(tmp_path)] == [1, 2, 3]
-
-
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     torch.manual_seed(3)

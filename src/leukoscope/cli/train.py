@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -42,14 +43,23 @@ def train(
     """Train a recipe into a bundle.
 
     RUN holds config.yaml, metrics.jsonl, curves.svg, checkpoints, model.leuko, and predictions.parquet of the
-    cells that it did not train on.
+    cells that it did not train on. Several devices share every batch out. On several machines give the same
+    command with MASTER_ADDR, MASTER_PORT and NODE_RANK; the first writes RUN.
     """
     chosen = _fold(fold)
     if preview is not None:
         return _preview(recipe, data, out, preview, fold=chosen, settings=settings or [], as_json=as_json)
     with needing_training():
+        from leukoscope.studies.run import take_part
         from leukoscope.studies.run import train as train_recipe
-        from leukoscope.training.fit import Hardware
+        from leukoscope.training.job import hardware_here
+    hardware = hardware_here(device, devices, nodes, os.environ)
+    if hardware.node and chosen != "all":
+        with keeping("the first machine keeps the run"):
+            stopped = take_part(
+                recipe, data, out, fold=chosen, settings=settings or [], resume=resume, hardware=hardware
+            )
+        return _part_done(hardware.node, stopped=stopped, as_json=as_json)
     with keeping(f"finished epochs are in {out}; --resume goes on"):
         run = train_recipe(
             recipe,
@@ -58,7 +68,7 @@ def train(
             fold=chosen,
             settings=settings or [],
             resume=resume,
-            hardware=Hardware(device=device, devices=devices, nodes=nodes),
+            hardware=hardware,
         )
     if as_json:
         print_json(_document(run))
@@ -68,6 +78,13 @@ def train(
         typer.echo(f"interrupted: the best epoch so far is in {run.bundle}; --resume goes on", err=True)
         return INTERRUPTED
     return 0
+
+
+def _part_done(node: int, *, stopped: bool, as_json: bool) -> int:
+    if as_json:
+        print_json({"machine": node, "interrupted": stopped})
+    typer.echo("interrupted with the others" if stopped else "done; the first machine has the run", err=True)
+    return INTERRUPTED if stopped else 0
 
 
 def _fold(text: str | None) -> int | Literal["all"] | None:

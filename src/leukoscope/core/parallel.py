@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+KILLED = 9
+"""The signal by which Linux ends a process when the memory is not enough."""
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -19,6 +22,17 @@ def num_cpus() -> int:
     True
     """
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def how_it_ended(code: int) -> str:
+    """What became of a process, by its return code.
+
+    >>> how_it_ended(1), how_it_ended(-15)
+    ('ended with code 1', 'was ended by signal 15')
+    """
+    if code == -KILLED:
+        return "was ended by the system, most likely because the memory was not enough"
+    return f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
 
 
 def ordered_map(

@@ -26,6 +26,16 @@ class Bar(Protocol):
         """Show a short text beside the bar, such as the current loss."""
 
 
+class Unseen:
+    """A bar that nobody sees, of a process beside the one that shows it."""
+
+    def advance(self, steps: int = 1) -> None:
+        """Shows nothing."""
+
+    def note(self, text: str) -> None:
+        """Shows nothing."""
+
+
 class _PlainBar:
     def __init__(self, description: str, total: int | None) -> None:
         self.description, self.total, self.done, self.text = description, total, 0, ""

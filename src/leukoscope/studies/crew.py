@@ -11,6 +11,7 @@ from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Self
 
+from leukoscope.core.parallel import how_it_ended
 from leukoscope.studies.outcome import OUTCOME, Job, Outcome, read_outcome
 from leukoscope.studies.worker import INTERRUPTED, LAST
 
@@ -21,8 +22,6 @@ ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 hardly uses it: networks compute with torch, which has its own."""
 
 TICK = 0.2
-KILLED = 9
-"""The signal by which Linux ends a process when the memory is not enough."""
 
 
 class Worker:
@@ -71,7 +70,7 @@ class Worker:
         if code == INTERRUPTED or (outcome is not None and outcome.status == "interrupted"):
             raise KeyboardInterrupt
         if code or outcome is None:
-            outcome = Outcome(status="failed", reason=_ended(code))
+            outcome = Outcome(status="failed", reason=f"the run's process {how_it_ended(code)}")
             outcome.write(job.folder)
         return outcome
 
@@ -110,9 +109,3 @@ def _listen(process: subprocess.Popen[str], answers: SimpleQueue[str]) -> None:
     for line in process.stdout:
         answers.put(line)
     answers.put("")
-
-
-def _ended(code: int) -> str:
-    if code == -KILLED:
-        return "the system ended the run's process, most likely because the memory was not enough"
-    return f"the run's process ended with {f'signal {-code}' if code < 0 else f'code {code}'}"

@@ -34,7 +34,9 @@ from leukoscope.studies.judge import (
 from leukoscope.studies.prepare import Prepared, open_split, prepare
 from leukoscope.studies.preview import PREVIEW
 from leukoscope.training.curves import draw_curves
-from leukoscope.training.fit import Fit, Hardware, fit
+from leukoscope.training.fit import Fit, fit
+from leukoscope.training.fit import take_part as join
+from leukoscope.training.job import Hardware, Job
 
 CONFIG, PREDICTIONS, MODEL = "config.yaml", "predictions.parquet", "model.leuko"
 PROVENANCE = "provenance.json"
@@ -94,13 +96,12 @@ def train(
         UsageError: when ``out`` holds something and ``resume`` is not given, or the folds do not fit the
         split. TrainingError: when the run cannot start, go on or be believed.
     """
-    chosen = load_recipe(recipe, settings)
-    split = open_split(data, folds=fold is not None, num_folds=num_folds, seed=chosen.training.seed)
-    if fold is None and "folds" in split.metadata:
+    if fold == "all" and hardware.nodes > 1:
         raise UsageError(
-            f"{data} is split into {split.metadata['folds']} folds",
-            hint="say which to train: --fold 0, or --fold all",
+            "--fold all is many fits, and several machines meet for one",
+            hint="--fold 0, --fold 1, ... in turn",
         )
+    chosen, split = _opened(recipe, data, fold=fold, settings=settings, num_folds=num_folds)
     claim(out, chosen, split, fold=fold, resume=resume)
     if fold == "all":
         from leukoscope.studies.folds import train_folds
@@ -108,6 +109,51 @@ def train(
         return train_folds(chosen, split, out, resume=resume, hardware=hardware)
     roles = split if fold is None else fold_roles(split, fold)
     return train_split(chosen, roles, out, resume=resume, hardware=hardware)
+
+
+def take_part(
+    recipe: str,
+    data: Path,
+    out: Path,
+    *,
+    fold: int | None = None,
+    settings: Sequence[str] = (),
+    resume: bool = False,
+    hardware: Hardware,
+    num_folds: int = 5,
+) -> bool:
+    """What the machines beside the first do in :func:`train` of several: fit with it, and write nothing of
+    the run; whether the user interrupted.
+
+    Args:
+        recipe, data, out, fold, settings, resume, num_folds: as the first machine has them.
+        hardware: with the number of this machine.
+
+    Raises:
+        TrainingError: when the first machine does not come, trains something else, or ends.
+    """
+    chosen, split = _opened(recipe, data, fold=fold, settings=settings, num_folds=num_folds)
+    prepared = prepare(split if fold is None else fold_roles(split, fold), chosen.preprocess)
+    train, validation = prepared.positions("train"), prepared.positions("validation")
+    return join(Job(chosen, prepared.data, train, validation, out, hardware, resume))
+
+
+def _opened(
+    recipe: str,
+    data: Path,
+    *,
+    fold: int | Literal["all"] | None,
+    settings: Sequence[str],
+    num_folds: int,
+) -> tuple[Recipe, Manifest]:
+    chosen = load_recipe(recipe, settings)
+    split = open_split(data, folds=fold is not None, num_folds=num_folds, seed=chosen.training.seed)
+    if fold is None and "folds" in split.metadata:
+        raise UsageError(
+            f"{data} is split into {split.metadata['folds']} folds",
+            hint="say which to train: --fold 0, or --fold all",
+        )
+    return chosen, split
 
 
 def claim(out: Path, recipe: Recipe, split: Manifest, *, fold: object = None, resume: bool) -> bool:

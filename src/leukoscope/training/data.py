@@ -16,6 +16,7 @@ from leukoscope.models.base import CellNetwork
 from leukoscope.recipes.schema import TrainingChoice
 from leukoscope.training.cache import Cells, in_batches
 from leukoscope.training.draw import Index, cell_weights, draw_epoch
+from leukoscope.training.processes import in_order
 
 Batch = tuple[Tensor, Tensor]
 
@@ -106,17 +107,30 @@ class CellData(lightning.LightningDataModule):
         self.remembers: Callable[[int], bool] = lambda epoch: False
 
     def encoded(self, network: CellNetwork, device: torch.device) -> FeatureBatches:
-        """What the network's trunk, as it is, gives its head for every cell that takes part."""
+        """What the network's trunk, as it is, gives its head for every cell that takes part; each process
+        works out its share."""
         positions = np.union1d(self.draw.positions, self.validation)
+        parts = in_batches(positions, self.source.cells)
         training = network.training
         network.eval()
-        parts = []
+        own = []
         with torch.no_grad():
-            for part in in_batches(positions, self.source.cells):
+            for part in self._own(parts):
                 cells = self.source[part][0].to(device)
-                parts.append(network.encode(cells.permute(0, 3, 1, 2).float()).cpu())
+                own.append(network.encode(cells.permute(0, 3, 1, 2).float()).cpu())
         network.train(training)
-        return FeatureBatches(torch.cat(parts), positions, self.source.labels)
+        return FeatureBatches(torch.cat(in_order(own, len(parts))), positions, self.source.labels)
+
+    @property
+    def validation_parts(self) -> list[Index]:
+        """The validation cells in order, in the batches in which they are read."""
+        return in_batches(self.validation, self.source.cells)
+
+    def _own(self, parts: list[Index]) -> list[Index]:
+        """This process's share of the parts; never none, which Lightning would not have."""
+        if self.trainer is None:
+            return parts
+        return parts[self.trainer.global_rank :: self.trainer.world_size] or parts[:1]
 
     def _shown(self) -> Dataset[Batch]:
         """Features while the module's phase lets its trunk be remembered, cells otherwise."""
@@ -135,9 +149,7 @@ class CellData(lightning.LightningDataModule):
         return DataLoader(self._shown(), sampler=self.draw, batch_size=None)
 
     def val_dataloader(self) -> DataLoader[Batch] | list[Any]:
-        """All validation cells in order, in every process."""
+        """The validation cells in order, in each process its share."""
         if not len(self.validation):
             return []
-        return DataLoader(
-            self._shown(), sampler=in_batches(self.validation, self.source.cells), batch_size=None
-        )
+        return DataLoader(self._shown(), sampler=self._own(self.validation_parts), batch_size=None)

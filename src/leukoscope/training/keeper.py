@@ -19,6 +19,7 @@ from leukoscope.core.progress import Bar
 from leukoscope.evaluation.metrics import auroc
 from leukoscope.recipes.schema import TrainingChoice
 from leukoscope.training.module import CellModule
+from leukoscope.training.processes import in_any, told_by_the_first
 
 LAST, BEST = "last.ckpt", "best.safetensors"
 LEAST_SPECIFICITY = 0.5
@@ -44,13 +45,21 @@ class Keeper(lightning.Callback):
         positive: (K,) which classes are positive, for the AUROC.
         stop_after: number of epochs after which to stop although the schedule is longer; 0 for none.
         bar: shows progress in batches.
+        writes: whether this is the process that writes; the others of a fit keep nothing.
     """
 
     def __init__(
-        self, folder: Path, settings: TrainingChoice, positive: list[bool], bar: Bar, *, stop_after: int = 0
+        self,
+        folder: Path,
+        settings: TrainingChoice,
+        positive: list[bool],
+        bar: Bar,
+        *,
+        stop_after: int = 0,
+        writes: bool = True,
     ) -> None:
         self.folder, self.settings, self.positive, self.bar = folder, settings, positive, bar
-        self.stop_after = stop_after
+        self.stop_after, self.writes = stop_after, writes
         self.history: list[dict[str, Any]] = []
         self.best_epoch = -1
         self.best_score = -math.inf
@@ -92,25 +101,28 @@ class Keeper(lightning.Callback):
     ) -> None:
         """Show progress, and stop here when the user asked for it."""
         self.bar.advance()
+        self.interrupted = in_any(self.interrupted)
         if self.interrupted:
             raise InterruptedFit
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Keep this epoch."""
         assert isinstance(pl_module, CellModule)
-        row = self._row(trainer, pl_module)
+        row = told_by_the_first(self._row(trainer, pl_module))  # so that all processes decide alike
         self.history.append(row)
         score = self._score(row)
         better = score > self.best_score
         if better:
             self.best_epoch, self.best_score = row["epoch"], score
         trainer.should_stop = trainer.should_stop or self.finished
-        if trainer.is_global_zero:
-            if better:
-                save_weights(pl_module, self.folder / "checkpoints" / BEST)
-            self._write_metrics()
-        with atomic(self.folder / "checkpoints" / LAST) as temporary:
-            trainer.save_checkpoint(temporary)
+        if better and self.writes:
+            save_weights(pl_module, self.folder / "checkpoints" / BEST)
+        self._write_metrics()
+        if self.writes:
+            with atomic(self.folder / "checkpoints" / LAST) as temporary:
+                trainer.save_checkpoint(temporary)
+        else:
+            trainer.save_checkpoint(self.folder / "checkpoints" / LAST)  # writes nothing, and waits
         shown = row["validation_loss"] if row["validation_loss"] is not None else row["train_loss"]
         self.bar.note(f"epoch {row['epoch']} of {self.settings.all_epochs}, loss {shown:.3f}")
 
@@ -157,7 +169,8 @@ class Keeper(lightning.Callback):
         return -float(row["validation_loss"])
 
     def _write_metrics(self) -> None:
-        write_text(self.folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in self.history))
+        if self.writes:
+            write_text(self.folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in self.history))
 
 
 def _share(held: NDArray[np.bool_]) -> float | None:

@@ -44,6 +44,13 @@ def cell_loss(
     return losses.sum() / (shares * weights).sum()
 
 
+def loss_weight(targets: Tensor, class_weights: Tensor | None = None) -> Tensor:
+    """What :func:`cell_loss` divides the sum over the cells by: their number, or the sum of their weights."""
+    if class_weights is None:
+        return torch.tensor(float(len(targets)), device=targets.device)
+    return (targets * class_weights).sum() if targets.is_floating_point() else class_weights[targets].sum()
+
+
 def class_weights(
     labels: NDArray[np.int64], weights: NDArray[np.float64], *, num_classes: int
 ) -> NDArray[np.float64]:

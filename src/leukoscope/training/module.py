@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any, Self, cast
 
 import lightning
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
@@ -17,8 +19,9 @@ from leukoscope.models.base import CellNetwork, Outputs
 from leukoscope.recipes.schema import Augmentation, TrainingChoice
 from leukoscope.training.augment import augment, mix
 from leukoscope.training.data import Batch, CellData
-from leukoscope.training.losses import cell_loss
+from leukoscope.training.losses import cell_loss, loss_weight
 from leukoscope.training.phases import Phases, phase_of
+from leukoscope.training.processes import in_order
 
 AUXILIARY_WEIGHT = 0.3
 """Of the loss of each auxiliary classifier (Szegedy et al. 2014)."""
@@ -86,6 +89,12 @@ class CellModule(lightning.LightningModule):
             data.features = data.encoded(self.network, self.device)
         data.remembers = self.phases.remembers
 
+    def setup(self, stage: str) -> None:
+        """What any phase trains is reduced over the processes: DDP notes which parameters that is, before the
+        first epoch."""
+        for parameter in self.phases.learnt:
+            parameter.requires_grad_(True)
+
     @property
     def _data(self) -> CellData:
         return self.trainer.datamodule  # type: ignore[attr-defined, no-any-return]
@@ -118,14 +127,29 @@ class CellModule(lightning.LightningModule):
 
     def _whole_loss(self, batch: Batch) -> Tensor:
         outputs, labels, targets = self._training_outputs(batch)
-        loss = self._loss(outputs.logits, targets)
+        of_loss, of_cells = self._shares(targets)
+        loss = self._loss(outputs.logits, targets) * of_loss
         with torch.no_grad():
-            right = (outputs.logits.argmax(1) == labels).sum()
-            self.training_sums += torch.stack([loss * len(labels), right, right.new_tensor(len(labels))])
+            right, num = (outputs.logits.argmax(1) == labels).sum(), len(labels)
+            self.training_sums += torch.stack([loss * num / of_cells, right, right.new_tensor(num)])
         whole = loss
         for logits in outputs.auxiliary:
-            whole = whole + AUXILIARY_WEIGHT * self._loss(logits, targets)
-        return whole if outputs.penalty is None else whole + outputs.penalty
+            whole = whole + AUXILIARY_WEIGHT * (self._loss(logits, targets) * of_loss)
+        return whole if outputs.penalty is None else whole + outputs.penalty * of_cells
+
+    def _shares(self, targets: Tensor) -> tuple[Tensor | float, Tensor | float]:
+        """This process's share in what the batch's mean loss is divided by, and in its cells, both as
+        multiples of an equal share.
+
+        Gradients become the means over the processes. With the losses of each multiplied so, that is the
+        gradient of the mean over the whole batch, however unequal the shares.
+        """
+        if self.trainer.world_size == 1:
+            return 1.0, 1.0
+        weight = loss_weight(targets, cast(Tensor | None, self.class_weights))
+        own = torch.stack([weight, weight.new_tensor(len(targets))])
+        shares = own / self.trainer.strategy.reduce(own.clone(), reduce_op="mean")
+        return shares[0], shares[1]
 
     def _training_outputs(self, batch: Batch) -> tuple[Outputs, Tensor, Tensor]:
         """Outputs, labels (N,), and the targets of the loss: the labels, or (N, K) shares after mixing."""
@@ -151,6 +175,32 @@ class CellModule(lightning.LightningModule):
         """Move the average towards the weights."""
         if self.average is not None:
             self.average.update_parameters(self.network)
+        if self.trainer.world_size > 1 and batch_index + 1 == len(self._data.draw):
+            self._bring_together(batch)
+
+    @torch.no_grad()
+    def _bring_together(self, batch: Batch) -> None:
+        """Sums of the epoch over all processes, and the means of what batch norm noted of their cells.
+
+        Once an epoch is enough: running statistics are a linear function of those of the batches.
+        """
+        reduce = self.trainer.strategy.reduce
+        self.training_sums = reduce(self.training_sums, reduce_op="sum")
+        share = self._shares(batch[1])[1]
+        for statistic in self._noted():
+            statistic.copy_(reduce(statistic * share, reduce_op="mean"))
+
+    def _noted(self) -> Iterator[Tensor]:
+        names = [
+            name
+            for name, part in self.network.named_modules()
+            if isinstance(part, _BatchNorm) and part.training and part.track_running_stats
+        ]
+        for network in {id(each): each for each in (self.network, self.judged)}.values():
+            for name in names:
+                part = cast(_BatchNorm, network.get_submodule(name))
+                yield cast(Tensor, part.running_mean)
+                yield cast(Tensor, part.running_var)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Collect what the kept network says of the validation cells."""
@@ -162,6 +212,12 @@ class CellModule(lightning.LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Forget the epoch before."""
         self.validation_logits, self.validation_labels = [], []
+
+    def on_validation_epoch_end(self) -> None:
+        """Put what the processes say together, in the order of the cells."""
+        own = list(zip(self.validation_logits, self.validation_labels, strict=True))
+        parts = in_order(own, len(self._data.validation_parts))
+        self.validation_logits, self.validation_labels = [p[0] for p in parts], [p[1] for p in parts]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The recipe's optimiser, trunk and head each at its own rate; no decay of biases."""

@@ -42,6 +42,7 @@ class Phases:
     Attributes:
         learnt: parameters that at least one phase trains.
         remembered: of each phase, whether the trunk's answers can be kept.
+        thaws: whether a phase freezes what another one trains.
 
     Raises:
         ConfigError: when a phase names a part that the network does not have.
@@ -60,6 +61,7 @@ class Phases:
         always = set.intersection(*held)
         self.learnt = [p for p in network.parameters() if id(p) in trainable and id(p) not in always]
         self._thawable = [p for p in network.parameters() if id(p) in trainable]
+        self.thaws = any(id(p) in frozen for frozen in held for p in self.learnt)
         trunk = {id(p) for p in network.trunk.parameters()}
         self.remembered = [augmentation.is_off and trunk <= frozen for frozen in held]
 
