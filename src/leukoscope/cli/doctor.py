@@ -178,8 +178,10 @@ def _backends() -> list[Backend]:
 
 
 def _onnxruntime() -> Backend:
+    from leukoscope.core.runtimes import import_onnxruntime
+
     try:
-        import onnxruntime
+        onnxruntime = import_onnxruntime()
     except Exception as error:  # its libraries may be missing, in ways that depend on the system
         return Backend("onnxruntime", False, f"does not load: {error}")
     return Backend("onnxruntime", True, ", ".join(onnxruntime.get_available_providers()))
@@ -207,7 +209,7 @@ def _starter() -> str:
 
 
 def _cache() -> str:
-    from leukoscope.training.cache import cache_folder
+    from leukoscope.core.files import cache_folder
 
     return str(cache_folder())
 

@@ -1,0 +1,89 @@
+"""OpenVINO on the processor: the same graph, often faster, slower to start."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+
+from leukoscope.bundle.format import MODEL_DATA
+from leukoscope.bundle.read import Bundle
+from leukoscope.core.runtimes import import_openvino
+from leukoscope.core.parallel import num_cpus
+from leukoscope.inference.backends import Outputs, backends, checked, join
+from leukoscope.inference.graph import INPUT, OUTPUTS, Port, cannot_load, check_contract, graph_file
+
+STEP = 16
+"""Cells in one run, as in ONNX Runtime."""
+_one_at_a_time = threading.Lock()
+"""Of all models: OpenVINO's Python side sets itself up during its first run, and two threads that both begin
+with one wait for each other for ever. A run takes all processors anyhow."""
+
+
+@backends.add("openvino")
+class OpenvinoBackend:
+    """A graph in OpenVINO."""
+
+    name = package = "openvino"
+    runs_graph = True
+    device = "cpu"
+
+    def __init__(self, bundle: Bundle, *, threads: int = 0) -> None:
+        openvino = import_openvino()
+        self.version: str = openvino.__version__.split("-")[0]
+        with _one_at_a_time:
+            model = _load(bundle, openvino)
+            outputs = [_port(port) for port in model.outputs]
+            names = check_contract(bundle, [_port(port) for port in model.inputs], outputs)
+            self._places = [[port.name for port in outputs].index(name) for name in names]
+            self._request = _compile(bundle, openvino, model, threads).create_infer_request()
+        self._side = bundle.info.preprocess.size
+
+    def run(self, batch: np.ndarray) -> Outputs:
+        """Outputs for cells uint8 (N, S, S, 3)."""
+        batch = checked(batch, self._side)
+        with _one_at_a_time:
+            return join([self._part(batch[start : start + STEP]) for start in range(0, len(batch), STEP)])
+
+    def _part(self, cells: np.ndarray) -> list[np.ndarray]:
+        self._request.infer([cells], share_inputs=True)
+        # copies: the next run writes into the same memory
+        return [self._request.get_output_tensor(place).data.copy() for place in self._places]
+
+
+def _load(bundle: Bundle, openvino: Any) -> Any:
+    try:
+        if MODEL_DATA not in bundle.info.files:
+            return openvino.Core().read_model(bundle.onnx)
+        with graph_file(bundle) as path:
+            return openvino.Core().read_model(path)
+    except Exception as error:  # OpenVINO raises RuntimeError, and others of its own
+        raise _refused(bundle, openvino, error) from None
+
+
+def _compile(bundle: Bundle, openvino: Any, model: Any, threads: int) -> Any:
+    settings = {
+        # Where a processor has bfloat16 it would be taken, and probabilities not agree with the others'.
+        "INFERENCE_PRECISION_HINT": "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": threads or num_cpus(),
+        # Threads that are tied to processors stand in each other's and the decoding threads' way.
+        "ENABLE_CPU_PINNING": False,
+    }
+    try:
+        return openvino.Core().compile_model(model, "CPU", settings)
+    except Exception as error:  # as above
+        raise _refused(bundle, openvino, error) from None
+
+
+def _refused(bundle: Bundle, openvino: Any, error: Exception) -> Exception:
+    return cannot_load(bundle, f"OpenVINO {openvino.__version__.split('-')[0]}", error, package="openvino")
+
+
+def _port(port: Any) -> Port:
+    """One tensor may have several names: that of the contract, where it has it."""
+    names = sorted(port.get_names())
+    known = [name for name in names if name in (INPUT, *OUTPUTS)]
+    sizes = [None if size.is_dynamic else size.get_length() for size in port.get_partial_shape()]
+    return Port((known or names or [""])[0], str(port.get_element_type().to_dtype()), tuple(sizes))
