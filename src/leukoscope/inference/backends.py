@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -34,12 +34,9 @@ class Backend(Protocol):
         device: ``"cpu"`` or ``"cuda"``.
     """
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def version(self) -> str: ...
-    @property
-    def device(self) -> str: ...
+    name: str
+    version: str
+    device: str
 
     def run(self, batch: np.ndarray) -> Outputs:
         """Outputs for cells uint8 (N, S, S, 3), RGB, N at least 1.
@@ -111,6 +108,15 @@ def what_ran(backend: Backend) -> dict[str, str]:
         "backend": f"{backend.name} {backend.version} on {backend.device}",
         "versions": json.dumps(versions | {backend.name: backend.version}),
     }
+
+
+def named_backend(metadata: Mapping[str, str]) -> str:
+    """The name of the backend that :func:`what_ran` wrote down; ``"auto"`` where nothing was.
+
+    >>> named_backend({"backend": "openvino 2026.4.1 on cpu"}), named_backend({})
+    ('openvino', 'auto')
+    """
+    return metadata.get("backend", "auto").partition(" ")[0]
 
 
 def checked(batch: np.ndarray, side: int) -> np.ndarray:

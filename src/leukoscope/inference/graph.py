@@ -18,7 +18,7 @@ NEEDED = OUTPUTS[:2]
 
 
 class Port(NamedTuple):
-    """One input or output of a graph: ``dtype`` as numpy names it, ``None`` in ``shape`` where any size goes."""
+    """One input or output of a graph: ``dtype`` as numpy names it; ``None`` in ``shape`` is any size."""
 
     name: str
     dtype: str
@@ -40,8 +40,7 @@ def check_contract(bundle: Bundle, inputs: Sequence[Port], outputs: Sequence[Por
     wide = outputs[names.index("logits")].shape[-1]
     if wide not in (None, len(bundle.info.classes)):
         raise BundleError(
-            f"{bundle.path}: {MODEL} tells {wide} classes apart, "
-            f"bundle.json names {len(bundle.info.classes)}"
+            f"{bundle.path}: {MODEL} tells {wide} classes apart, bundle.json names {len(bundle.info.classes)}"
         )
     return [name for name in OUTPUTS if name in names]
 
@@ -56,9 +55,7 @@ def _check_input(bundle: Bundle, inputs: Sequence[Port]) -> None:
         have not in (None, want) for have, want in zip(cell, (side, side, 3), strict=True)
     ):
         received = ", ".join("any" if size is None else str(size) for size in shape)
-        raise BundleError(
-            f"{bundle.path}: {MODEL} must take (N, {side}, {side}, 3). Received: ({received})"
-        )
+        raise BundleError(f"{bundle.path}: {MODEL} must take (N, {side}, {side}, 3). Received: ({received})")
 
 
 @contextmanager

@@ -9,8 +9,8 @@ import numpy as np
 
 from leukoscope.bundle.format import MODEL_DATA
 from leukoscope.bundle.read import Bundle
-from leukoscope.core.runtimes import import_openvino
 from leukoscope.core.parallel import num_cpus
+from leukoscope.core.runtimes import import_openvino
 from leukoscope.inference.backends import Outputs, backends, checked, join
 from leukoscope.inference.graph import INPUT, OUTPUTS, Port, cannot_load, check_contract, graph_file
 
@@ -31,14 +31,22 @@ class OpenvinoBackend:
 
     def __init__(self, bundle: Bundle, *, threads: int = 0) -> None:
         openvino = import_openvino()
-        self.version: str = openvino.__version__.split("-")[0]
+        self.version = str(openvino.__version__).split("-")[0]
+        self._side = bundle.info.preprocess.size
         with _one_at_a_time:
-            model = _load(bundle, openvino)
+            core = openvino.Core()
+            core.set_property(
+                {"ENABLE_MMAP": False}
+            )  # what was verified is what runs, whatever the file does
+            try:
+                model = _read(bundle, core)
+                compiled = core.compile_model(model, "CPU", settings(threads))
+            except Exception as error:  # OpenVINO raises RuntimeError, and others of its own
+                raise cannot_load(bundle, f"OpenVINO {self.version}", error, package="openvino") from None
             outputs = [_port(port) for port in model.outputs]
             names = check_contract(bundle, [_port(port) for port in model.inputs], outputs)
             self._places = [[port.name for port in outputs].index(name) for name in names]
-            self._request = _compile(bundle, openvino, model, threads).create_infer_request()
-        self._side = bundle.info.preprocess.size
+            self._request = compiled.create_infer_request()
 
     def run(self, batch: np.ndarray) -> Outputs:
         """Outputs for cells uint8 (N, S, S, 3)."""
@@ -52,33 +60,24 @@ class OpenvinoBackend:
         return [self._request.get_output_tensor(place).data.copy() for place in self._places]
 
 
-def _load(bundle: Bundle, openvino: Any) -> Any:
-    try:
-        if MODEL_DATA not in bundle.info.files:
-            return openvino.Core().read_model(bundle.onnx)
-        with graph_file(bundle) as path:
-            return openvino.Core().read_model(path)
-    except Exception as error:  # OpenVINO raises RuntimeError, and others of its own
-        raise _refused(bundle, openvino, error) from None
-
-
-def _compile(bundle: Bundle, openvino: Any, model: Any, threads: int) -> Any:
-    settings = {
+def settings(threads: int) -> dict[str, Any]:
+    """How a model is compiled."""
+    return {
         # Where a processor has bfloat16 it would be taken, and probabilities not agree with the others'.
         "INFERENCE_PRECISION_HINT": "f32",
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": threads or num_cpus(),
-        # Threads that are tied to processors stand in each other's and the decoding threads' way.
+        # Else the thread that asks is tied to one processor while it waits, and all that it starts meanwhile
+        # for good.
         "ENABLE_CPU_PINNING": False,
     }
-    try:
-        return openvino.Core().compile_model(model, "CPU", settings)
-    except Exception as error:  # as above
-        raise _refused(bundle, openvino, error) from None
 
 
-def _refused(bundle: Bundle, openvino: Any, error: Exception) -> Exception:
-    return cannot_load(bundle, f"OpenVINO {openvino.__version__.split('-')[0]}", error, package="openvino")
+def _read(bundle: Bundle, core: Any) -> Any:
+    if MODEL_DATA not in bundle.info.files:
+        return core.read_model(bundle.onnx)
+    with graph_file(bundle) as path:
+        return core.read_model(path)
 
 
 def _port(port: Any) -> Port:
