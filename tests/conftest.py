@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+# Some tests import onnxruntime themselves: it tells nobody what it runs, and leaves the home folder alone.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 # How long an example takes says how busy the machine is, not whether the law holds.
 settings.register_profile("leukoscope", deadline=None)
 settings.load_profile("leukoscope")
