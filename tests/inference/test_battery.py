@@ -165,9 +165,9 @@ def test_company_order_and_batch_size_change_nothing(bundle, backend, cells):
     shuffled = np.empty_like(whole)
     shuffled[order] = probabilities(bundle, backend.run(cells[order]).logits)
     np.testing.assert_allclose(shuffled, whole, atol=1e-5)
-    for size in (1, 7, 16, 17, 33):
-        parts = [backend.run(cells[start : min(start + size, 34)]).logits for start in range(0, 34, size)]
-        np.testing.assert_allclose(probabilities(bundle, np.concatenate(parts)), whole[:34], atol=1e-5)
+    for size in (1, 7, 17):
+        parts = [backend.run(cells[start : min(start + size, 20)]).logits for start in range(0, 20, size)]
+        np.testing.assert_allclose(probabilities(bundle, np.concatenate(parts)), whole[:20], atol=1e-5)
 
 
 def test_the_same_batch_gives_the_same_bits(backend, cells):

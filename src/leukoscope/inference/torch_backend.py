@@ -37,7 +37,8 @@ class TorchBackend:
 
     def run(self, batch: np.ndarray) -> Outputs:
         """Outputs for cells uint8 (N, S, S, 3)."""
-        cells = self._torch.from_numpy(checked(batch, self._side))
+        cells = checked(batch, self._side)
+        cells = self._torch.from_numpy(cells if cells.flags.writeable else cells.copy())  # else torch warns
         with _one_at_a_time, self._threads_of_its_own(), self._torch.inference_mode():
             found = self._model(cells)
         cam = None if found.cam is None else found.cam.numpy()
