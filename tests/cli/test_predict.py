@@ -155,3 +155,10 @@ def test_a_backend_that_is_not_there_is_named(leukoscope, tiny_bundle, tiny_coho
     monkeypatch.setitem(sys.modules, "openvino", None)
     ran = leukoscope("predict", tiny_bundle, tiny_cohort, "--backend", "openvino")
     assert ran.code == 2 and 'pip install "leukoscope[openvino]"' in ran.err
+
+
+def test_every_backend_can_be_asked_for(leukoscope):
+    from leukoscope.inference.backends import known_backends
+
+    offered = leukoscope("predict", "--help").out
+    assert all(name in offered for name in ("auto", *known_backends().names()))
