@@ -45,13 +45,20 @@ def predict(
         typer.Option(help="What runs the model; auto: from 500 inputs on, the fastest that is installed."),
     ] = "auto",
     threads: Annotated[
-        int, typer.Option(metavar="N", help="Threads of the model; without: one a processor.")
+        int,
+        typer.Option(metavar="N", help="Threads of the model; without: one a processor.", show_default=False),
     ] = 0,
     batch_size: Annotated[
-        int, typer.Option(metavar="N", help="Cells that the model sees at once; without: what suits.")
+        int,
+        typer.Option(
+            metavar="N", help="Cells that the model sees at once; without: what suits.", show_default=False
+        ),
     ] = 0,
     workers: Annotated[
-        int, typer.Option(metavar="N", help="Threads that read and decode; without: one a processor.")
+        int,
+        typer.Option(
+            metavar="N", help="Threads that read and decode; without: one a processor.", show_default=False
+        ),
     ] = 0,
     submission: Annotated[
         Path | None,
