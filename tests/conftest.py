@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
+# Some tests import onnxruntime themselves: it tells nobody what it runs, and leaves the home folder alone.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 # How long an example takes says how busy the machine is, not whether the law holds.
 settings.register_profile("leukoscope", deadline=None)
 settings.load_profile("leukoscope")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests keep for later, they keep away from the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LEUKOSCOPE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import polars as pl
 import pytest
 
@@ -118,3 +120,46 @@ def test_what_cannot_be_read_twice_or_gone_on_with(leukoscope, tmp_path, tiny_bu
     ):
         ran = leukoscope("predict", tiny_bundle, *words)
         assert ran.code == 2 and said in ran.err and "hint:" in ran.err
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_backend_threads_batch_and_workers_are_as_asked_for(
+    leukoscope, tmp_path, tiny_bundle, tiny_cohort, backend
+):
+    if find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    out, plain = tmp_path / "cells.parquet", tmp_path / "plain.parquet"
+    numbers = ("--threads", 1, "--batch-size", 8, "--workers", 1)
+    assert (
+        leukoscope("predict", tiny_bundle, tiny_cohort, "-o", out, "--backend", backend, *numbers).code == 0
+    )
+    assert leukoscope("predict", tiny_bundle, tiny_cohort, "-o", plain).code == 0
+    ours, theirs = pl.read_parquet(out), pl.read_parquet(plain)
+    assert (ours["blast_probability"] - theirs["blast_probability"]).abs().max() < 1e-4
+    assert ours["decision"].equals(theirs["decision"])
+    assert pl.read_parquet_metadata(out)["backend"].startswith(f"{backend} ")
+    assert "onnxruntime" in pl.read_parquet_metadata(plain)["versions"]
+
+
+@pytest.mark.parametrize("option", ["--threads", "--batch-size", "--workers"])
+@pytest.mark.parametrize("number", ["-1", "1000000000", "many"])
+def test_numbers_that_make_no_sense_are_refused(leukoscope, tiny_bundle, tiny_cohort, option, number):
+    ran = leukoscope("predict", tiny_bundle, tiny_cohort, option, number)
+    assert ran.code == 2 and not ran.out
+    assert option.strip("-").replace("-", "_") in ran.err.replace("-", "_") and "hint:" in ran.err
+    assert number in ran.err or "integer" in ran.err
+
+
+def test_a_backend_that_is_not_there_is_named(leukoscope, tiny_bundle, tiny_cohort, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    ran = leukoscope("predict", tiny_bundle, tiny_cohort, "--backend", "openvino")
+    assert ran.code == 2 and 'pip install "leukoscope[openvino]"' in ran.err
+
+
+def test_every_backend_can_be_asked_for(leukoscope):
+    from leukoscope.inference.backends import known_backends
+
+    offered = leukoscope("predict", "--help").out
+    assert all(name in offered for name in ("auto", *known_backends().names()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 import yaml
@@ -32,19 +33,25 @@ def test_doctor_says_what_is_there(leukoscope):
     found = {package["name"]: package["version"] for package in ran.document["packages"]}
     assert found["numpy"]
     assert ran.document["devices"][0]["name"] == "cpu"
-    assert {one["name"]: one["available"] for one in ran.document["backends"]}["onnxruntime"] is True
+    assert {one["name"]: one["available"] for one in ran.document["backends"]} == {
+        "onnxruntime": True,
+        "openvino": find_spec("openvino") is not None,
+        "torch": find_spec("torch") is not None,
+    }
     assert "numpy" in leukoscope("doctor").out
 
 
 def test_doctor_says_how_to_get_what_is_missing(leukoscope, monkeypatch):
     there = doctor._version
     monkeypatch.setattr(
-        doctor, "_version", lambda name: None if name in ("torch", "kagglehub") else there(name)
+        doctor, "_version", lambda name: None if name in ("torch", "kagglehub", "openvino") else there(name)
     )
     ran = leukoscope("doctor", "--json")
     assert ran.code == 0
     assert ran.document["missing"]["train"] == 'pip install "leukoscope[train]"'
-    assert {one["name"]: one["available"] for one in ran.document["backends"]}["torch"] is False
+    assert ran.document["missing"]["openvino"] == 'pip install "leukoscope[openvino]"'
+    backends = {one["name"]: one["available"] for one in ran.document["backends"]}
+    assert backends == {"onnxruntime": True, "openvino": False, "torch": False}
     monkeypatch.setattr(doctor, "_version", lambda name: None if name == "polars" else there(name))
     assert leukoscope("doctor").code == 1
 

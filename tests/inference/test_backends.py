@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ from leukoscope.bundle.format import Architecture
 from leukoscope.bundle.read import open_bundle
 from leukoscope.bundle.write import write_bundle
 from leukoscope.cells.preprocess import Preprocess
+from leukoscope.core.runtimes import import_onnxruntime
 from leukoscope.errors import BundleError, MissingExtraError, UsageError
-from leukoscope.inference.backends import backends, make_backend
+from leukoscope.inference.backends import backends, make_backend, what_ran
+from leukoscope.inference.fastest import runtimes
 from leukoscope.inference.views import dihedral, run_views
 
 SIDE = 32
@@ -122,22 +125,26 @@ def spoil(model) -> None:
     ],
 )
 def test_a_graph_that_breaks_the_contract_is_refused(with_graph, change, words):
-    with pytest.raises(BundleError, match=words):
-        make_backend(with_graph(change))
+    bundle = with_graph(change)
+    for name in runtimes():
+        with pytest.raises(BundleError, match=words):
+            make_backend(bundle, name)
 
 
 def test_a_graph_of_another_size_is_refused(make_bundle, tmp_path):
     path = make_bundle(tmp_path / "m.leuko", preprocess=Preprocess(size=64))
-    with pytest.raises(BundleError, match=r"must take \(N, 64, 64, 3\)"):
-        make_backend(open_bundle(path))
+    for name in runtimes():
+        with pytest.raises(BundleError, match=r"must take \(N, 64, 64, 3\). Received: \(any, 32, 32, 3\)"):
+            make_backend(open_bundle(path), name)
 
 
 def test_a_graph_of_other_classes_is_refused(make_bundle, tmp_path):
     path = make_bundle(
         tmp_path / "m.leuko", classes=("normal", "pre-B", "pro-B"), positive_classes=("pro-B",)
     )
-    with pytest.raises(BundleError, match="2 classes apart"):
-        make_backend(open_bundle(path))
+    for name in runtimes():
+        with pytest.raises(BundleError, match="2 classes apart"):
+            make_backend(open_bundle(path), name)
 
 
 def test_tensors_beside_the_graph_are_found(tiny_bundle, tmp_path):
@@ -160,8 +167,9 @@ def test_tensors_beside_the_graph_are_found(tiny_bundle, tmp_path):
             novelty=original.novelty,
             onnx_data=tmp_path / "model.onnx.data",
         )
-        outputs = make_backend(open_bundle(path)).run(cells_of(4))
-        np.testing.assert_allclose(outputs.logits, by_hand(cells_of(4))[0], atol=1e-5)
+        for runtime in runtimes():
+            outputs = make_backend(open_bundle(path), runtime).run(cells_of(4))
+            np.testing.assert_allclose(outputs.logits, by_hand(cells_of(4))[0], atol=1e-5)
 
 
 def test_torch_says_what_it_lacks(tiny_bundle):
@@ -179,6 +187,37 @@ def test_without_torch_the_extra_is_named(tiny_bundle, monkeypatch):
         backends.get("torch")(open_bundle(tiny_bundle))
 
 
+@pytest.fixture
+def exported(tiny_bundle, tmp_path) -> Callable:
+    """``exported(name, side, arguments)``: a bundle of a network with random weights, exported from torch."""
+    torch = pytest.importorskip("torch")
+    from leukoscope.models.create import create_model
+    from leukoscope.models.export import to_onnx
+
+    def make(name, side, arguments):
+        arguments = {"num_classes": 2, **arguments}
+        with torch.random.fork_rng():
+            torch.manual_seed(1)
+            model = create_model(name, size=side, **arguments).eval()
+        info = open_bundle(tiny_bundle).info.model_copy(
+            update={
+                "architecture": Architecture(name=name, arguments=arguments),
+                "preprocess": Preprocess(size=side),
+                "novelty": None,
+            }
+        )
+        path = write_bundle(
+            tmp_path / "m.leuko",
+            info,
+            onnx=to_onnx(model, side),
+            subjects=open_bundle(tiny_bundle).subjects,
+            weights={key: value.numpy() for key, value in model.state_dict().items()},
+        )
+        return open_bundle(path)
+
+    return make
+
+
 @pytest.mark.parametrize(
     ("name", "side", "arguments"),
     [
@@ -188,34 +227,91 @@ def test_without_torch_the_extra_is_named(tiny_bundle, monkeypatch):
         ("inception", 32, {"width": 0.1}),
     ],
 )
-def test_torch_and_onnxruntime_agree(make_bundle, tiny_bundle, tmp_path, name, side, arguments):
-    torch = pytest.importorskip("torch")
-    from leukoscope.models.create import create_model
-    from leukoscope.models.export import to_onnx
+def test_every_runtime_agrees_with_torch(exported, name, side, arguments):
+    bundle, cells = exported(name, side, arguments), cells_of(7, side)
+    theirs = make_backend(bundle, "torch").run(cells)
+    for runtime in runtimes():
+        ours = make_backend(bundle, runtime).run(cells)
+        calibrated = [bundle.info.calibration.apply(outputs.logits) for outputs in (ours, theirs)]
+        np.testing.assert_allclose(*calibrated, atol=1e-4)
+        np.testing.assert_allclose(ours.embedding, theirs.embedding, rtol=1e-3, atol=1e-3)
+        assert (ours.cam is None) == (theirs.cam is None)
+        if ours.cam is not None:
+            np.testing.assert_allclose(ours.cam, theirs.cam, rtol=1e-3, atol=1e-3)
 
-    torch.manual_seed(1)
-    arguments = {"num_classes": 2, **arguments}
-    model = create_model(name, size=side, **arguments).eval()
-    info = open_bundle(tiny_bundle).info.model_copy(
-        update={
-            "architecture": Architecture(name=name, arguments=arguments),
-            "preprocess": Preprocess(size=side),
-            "novelty": None,
-        }
+
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+
+
+@pytest.fixture
+def offered(monkeypatch):
+    """``offered(providers, works)``: what ONNX Runtime is made to say it offers, and what was asked of it.
+
+    No test machine has such a device: what is tested is the choice."""
+    onnxruntime = import_onnxruntime()
+    real = onnxruntime.InferenceSession
+
+    def make(providers: list[str], *, works: bool) -> list[list]:
+        asked = []
+
+        def session(graph, options, providers):
+            asked.append(providers)
+            if providers != [CPU] and not works:
+                raise RuntimeError("CUDA failure 35: CUDA driver version is insufficient")
+            made = real(graph, options, providers=[CPU])
+            names = [one if isinstance(one, str) else one[0] for one in providers]
+            return SimpleNamespace(
+                run=made.run,
+                get_inputs=made.get_inputs,
+                get_outputs=made.get_outputs,
+                get_providers=lambda: names,
+            )
+
+        monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+        monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers)
+        return asked
+
+    return make
+
+
+def test_cuda_comes_first_where_it_is_offered(offered, tiny_bundle):
+    asked = offered(["TensorrtExecutionProvider", CUDA, CPU], works=True)
+    backend = make_backend(open_bundle(tiny_bundle))
+    assert asked == [[(CUDA, {"use_tf32": "0"}), CPU]], "and products are not rounded"
+    assert what_ran(backend)["backend"].endswith(" on cuda")
+    np.testing.assert_allclose(backend.run(cells_of(300)).logits, by_hand(cells_of(300))[0], atol=1e-5)
+
+
+def test_the_processor_does_it_where_cuda_cannot(offered, tiny_bundle):
+    asked = offered([CUDA, CPU], works=False)
+    backend = make_backend(open_bundle(tiny_bundle))
+    assert asked[-1] == [CPU] and len(asked) == 2
+    assert what_ran(backend)["backend"].endswith(" on cpu")
+    np.testing.assert_allclose(backend.run(cells_of(3)).logits, by_hand(cells_of(3))[0], atol=1e-5)
+
+
+def test_without_cuda_nobody_asks_for_it(offered, tiny_bundle):
+    asked = offered(["AzureExecutionProvider", CPU], works=False)
+    make_backend(open_bundle(tiny_bundle))
+    assert asked == [[CPU]]
+
+
+def test_threads_of_torch_are_set_for_a_run_and_taken_back(exported, monkeypatch):
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    backend = make_backend(exported("plain-cnn", 45, {"stages": [[4], [8]]}), "torch", threads=before + 1)
+    assert torch.get_num_threads() == before
+    seen, network = [], backend._model
+    monkeypatch.setattr(
+        backend, "_model", lambda cells: seen.append(torch.get_num_threads()) or network(cells)
     )
-    weights = {key: value.numpy() for key, value in model.state_dict().items()}
-    path = write_bundle(
-        tmp_path / "m.leuko",
-        info,
-        onnx=to_onnx(model, side),
-        subjects=open_bundle(tiny_bundle).subjects,
-        weights=weights,
-    )
-    bundle, cells = open_bundle(path), cells_of(7, side)
-    ours, theirs = make_backend(bundle, "onnxruntime").run(cells), make_backend(bundle, "torch").run(cells)
-    calibrated = [bundle.info.calibration.apply(outputs.logits) for outputs in (ours, theirs)]
-    np.testing.assert_allclose(*calibrated, atol=1e-4)
-    np.testing.assert_allclose(ours.embedding, theirs.embedding, rtol=1e-3, atol=1e-3)
-    assert (ours.cam is None) == (theirs.cam is None)
-    if ours.cam is not None:
-        np.testing.assert_allclose(ours.cam, theirs.cam, rtol=1e-3, atol=1e-3)
+    backend.run(cells_of(2, 45))
+    assert (seen, torch.get_num_threads()) == ([before + 1], before)
+
+    def fails(cells):
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(backend, "_model", fails)
+    with pytest.raises(RuntimeError, match="no memory"):
+        backend.run(cells_of(2, 45))
+    assert torch.get_num_threads() == before

@@ -285,7 +285,9 @@ def test_no_more_than_a_few_batches_are_under_way(tiny_bundle, images):
     assert most <= 4 * 8
 
 
-@pytest.mark.parametrize("wrong", [{"views": 2}, {"batch_size": 0}, {"workers": -1}, {"backend": "abacus"}])
+@pytest.mark.parametrize(
+    "wrong", [{"views": 2}, {"batch_size": -1}, {"workers": -1}, {"threads": -1}, {"backend": "abacus"}]
+)
 def test_impossible_settings_are_refused(tiny_bundle, wrong):
     with pytest.raises(UsageError):
         Predictor(tiny_bundle, **wrong)

@@ -20,6 +20,7 @@ FRAMEWORKS = (
     "onnx",
     "pandas",
     "pyarrow",
+    "openvino",
 )
 
 ONE_PREDICTION = """

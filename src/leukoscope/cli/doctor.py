@@ -30,6 +30,9 @@ EXTRAS = {
     "train": ("torch", "torchvision", "timm", "lightning", "onnx", "safetensors"),
     "explain": ("torch", "torchvision", "timm", "onnx", "safetensors", "captum"),
     "adapters": ("peft",),
+    "openvino": ("openvino",),
+    "int8": ("nncf", "onnx"),
+    "scale": ("ray", "fsspec"),
     "mlflow": ("mlflow-skinny", "sqlalchemy", "alembic"),
     "fetch": ("kagglehub",),
 }
@@ -39,6 +42,9 @@ PURPOSES = {
     "train": "training, the backend torch",
     "explain": "maps by gradients, and of networks with random weights",
     "adapters": "low-rank adapters, model.lora",
+    "openvino": "the backend openvino",
+    "int8": "leukoscope export --int8",
+    "scale": "leukoscope predict --engine ray",
     "mlflow": "leukoscope study --tracker mlflow",
     "fetch": "leukoscope data fetch",
 }
@@ -174,15 +180,29 @@ def _accelerators() -> list[Device]:
 
 
 def _backends() -> list[Backend]:
-    return [_onnxruntime(), _torch()]
+    return [_onnxruntime(), _openvino(), _torch()]
 
 
 def _onnxruntime() -> Backend:
+    from leukoscope.core.runtimes import import_onnxruntime
+
     try:
-        import onnxruntime
+        onnxruntime = import_onnxruntime()
     except Exception as error:  # its libraries may be missing, in ways that depend on the system
         return Backend("onnxruntime", False, f"does not load: {error}")
     return Backend("onnxruntime", True, ", ".join(onnxruntime.get_available_providers()))
+
+
+def _openvino() -> Backend:
+    from leukoscope.core.runtimes import import_openvino
+
+    if _version("openvino") is None:
+        return Backend("openvino", False, 'pip install "leukoscope[openvino]"')
+    try:
+        openvino = import_openvino()
+        return Backend("openvino", True, ", ".join(openvino.Core().available_devices))
+    except Exception as error:  # as above
+        return Backend("openvino", False, f"does not load: {error}")
 
 
 def _torch() -> Backend:
@@ -207,7 +227,7 @@ def _starter() -> str:
 
 
 def _cache() -> str:
-    from leukoscope.training.cache import cache_folder
+    from leukoscope.core.files import cache_folder
 
     return str(cache_folder())
 

@@ -35,7 +35,7 @@ def explain(
     ] = None,
     subject: Annotated[str | None, typer.Option(metavar="ID", help="Whose cells they all are.")] = None,
     backend: Annotated[
-        Literal["auto", "onnxruntime", "torch"], typer.Option(help="What runs the model.")
+        Literal["auto", "onnxruntime", "openvino", "torch"], typer.Option(help="What runs the model.")
     ] = "auto",
     as_json: Json = False,
 ) -> int:

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and their fingerprints."""
+"""Files that appear whole or not at all, their fingerprints, and where caches live."""
 
 from __future__ import annotations
 
@@ -54,6 +54,15 @@ def write_bytes(path: Path | str, data: bytes) -> None:
 def write_json(path: Path | str, data: Any) -> None:
     """Write JSON atomically: two spaces, keys in their order, NaN refused."""
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def cache_folder() -> Path:
+    """Where caches live: ``LEUKOSCOPE_CACHE``, else ``XDG_CACHE_HOME/leukoscope``, else
+    ``~/.cache/leukoscope``."""
+    if chosen := os.environ.get("LEUKOSCOPE_CACHE"):
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "leukoscope"
 
 
 def printable(name: str) -> str:

@@ -18,6 +18,7 @@ PACKAGES = (
     "opencv-python-headless",
     "polars",
     "onnxruntime",
+    "openvino",
     "torch",
     "timm",
     "lightning",

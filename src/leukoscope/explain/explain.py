@@ -131,8 +131,8 @@ def explain(
         inputs: as :func:`~leukoscope.inference.inputs.resolve` takes them.
         out: the folder; pictures of a former explanation in it are removed.
         method: ``"auto"`` or the name of a method, see :func:`~leukoscope.explain.methods.make_method`.
-        backend: ``"auto"``, ``"onnxruntime"`` or ``"torch"``: what answers, and makes the maps of ``cam`` and
-            ``occlusion``.
+        backend: ``"auto"`` (ONNX Runtime), ``"onnxruntime"``, ``"openvino"`` or ``"torch"``: what answers,
+            and makes the maps of ``cam`` and ``occlusion``.
         subject_id: whose cells they all are.
         data: the user's copy of the training cells, for pictures of the nearest of them.
 

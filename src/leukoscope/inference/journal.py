@@ -51,6 +51,26 @@ class Finished(Config):
     inputs: str = hashlib.sha256().hexdigest()
 
 
+def interrupted(path: Path | str) -> Mapping[str, str]:
+    """What the interrupted run of this output was; empty where there is none to go on with."""
+    found = _finished(path)
+    return found.run if found is not None and found.num_rows else {}
+
+
+def _note_path(path: Path | str) -> Path:
+    rows = partial_path(path)
+    return rows.with_name(f"{rows.name}.json")
+
+
+def _finished(path: Path | str) -> Finished | None:
+    if not partial_path(path).exists() or not _note_path(path).is_file():
+        return None
+    try:
+        return Finished.model_validate_json(_note_path(path).read_bytes())
+    except ValidationError:
+        return None
+
+
 class Journal:
     """The note of one output, kept while it is written.
 
@@ -66,8 +86,8 @@ class Journal:
 
     def __init__(self, path: Path | str, run: Mapping[str, str], *, resume: bool) -> None:
         self._rows = partial_path(path)
-        self._note = self._rows.with_name(f"{self._rows.name}.json")
-        found = self._found()
+        self._note = _note_path(path)
+        found = _finished(path)
         if found is not None and found.num_rows and not resume:
             raise UsageError(
                 f"{self._rows} holds {found.num_rows:,} finished rows of an interrupted run",
@@ -83,14 +103,6 @@ class Journal:
         self.finished = found or Finished(run=dict(run))
         self._digest = hashlib.sha256()
         self._noted = time.monotonic()
-
-    def _found(self) -> Finished | None:
-        if not self._rows.exists() or not self._note.is_file():
-            return None
-        try:
-            return Finished.model_validate_json(self._note.read_bytes())
-        except ValidationError:
-            return None
 
     def rest_of(self, cells: Iterable[CellInput]) -> Iterator[CellInput]:
         """The inputs whose rows are not there yet.

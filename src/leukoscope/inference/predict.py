@@ -9,14 +9,16 @@ from typing import NamedTuple
 
 import polars as pl
 
-from leukoscope.bundle.read import Bundle
+from leukoscope.bundle.read import Bundle, open_bundle
 from leukoscope.core.progress import Bar, progress
 from leukoscope.evaluation.by_subject import by_subject as rows_by_subject
 from leukoscope.evaluation.gallery import Extremes, check_gallery, write_gallery
 from leukoscope.evaluation.table import PredictionTable
+from leukoscope.inference.backends import named_backend
+from leukoscope.inference.fastest import choose
 from leukoscope.inference.inputs import InputLike, resolve
-from leukoscope.inference.journal import Journal
-from leukoscope.inference.predictor import Predictor
+from leukoscope.inference.journal import Journal, interrupted
+from leukoscope.inference.predictor import Predictor, check_settings
 from leukoscope.inference.rows import schema
 from leukoscope.inference.sinks import check_target, kept_rows, write_predictions
 from leukoscope.inference.submission import submission as write_submission
@@ -49,8 +51,9 @@ def predict(
     subject_id: str | None = None,
     backend: str = "auto",
     views: int | None = None,
-    batch_size: int = 64,
+    batch_size: int = 0,
     workers: int = 0,
+    threads: int = 0,
     resume: bool = False,
 ) -> Predicted:
     """Judge every input, in order, showing progress.
@@ -63,10 +66,12 @@ def predict(
         submission: the challenge's zip.
         gallery: an HTML page of the 20 cells of highest and the 20 of lowest blast probability.
         subject_id: whose cells they all are.
-        backend: ``"auto"``, ``"onnxruntime"`` or ``"torch"``.
+        backend: ``"auto"`` (see :func:`~leukoscope.inference.fastest.choose`), ``"onnxruntime"``,
+            ``"openvino"`` or ``"torch"``.
         views: 1 or 8; what the bundle says where not given.
-        batch_size: cells that the model sees at once.
+        batch_size: cells that the model sees at once; 0 means as the processor suggests.
         workers: threads that read and decode; 0 means one for each processor.
+        threads: of the model; 0 means one for each processor.
         resume: go on with ``out`` where an interrupted run left off; the rows are those of an unbroken run.
 
     Raises:
@@ -77,16 +82,28 @@ def predict(
         check_target(target)
     if gallery is not None:
         check_gallery(Path(gallery))
-    predictor = Predictor(bundle, backend=backend, views=views, batch_size=batch_size, workers=workers)
+    check_settings(views=views, batch_size=batch_size, workers=workers, threads=threads)
+    opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     cells = resolve(inputs, subject_id=subject_id)
+    num_cells = cells.count()
+    if backend == "auto" and resume and out is not None:
+        backend = named_backend(interrupted(out))
+    predictor = Predictor(
+        opened,
+        backend=choose(backend, opened, cells, num_cells, threads=threads),
+        views=views,
+        batch_size=batch_size,
+        workers=workers,
+        threads=threads,
+    )
     metadata = predictor.metadata(cells)
     extremes = None if gallery is None else Extremes()
     tally = _Tally(None if out is None else _needed(by_subject, submission), extremes)
-    with progress("predicting", cells.count()) as bar:
+    with progress("predicting", num_cells) as bar:
         if out is None:
             deque(tally.watch(predictor.rows(cells), bar), maxlen=0)
         else:
-            run = metadata | {"views": str(predictor.views), "batch_size": str(batch_size)}
+            run = metadata | {"views": str(predictor.views), "batch_size": str(predictor.batch_size)}
             journal = Journal(out, run, resume=resume)
             kept = kept_rows(Path(out), journal, schema(predictor.bundle.info))
             deque(tally.watch(kept, bar), maxlen=0)

@@ -16,13 +16,37 @@ from leukoscope.bundle.read import Bundle, open_bundle
 from leukoscope.core.parallel import num_cpus, ordered_map
 from leukoscope.errors import BundleError, UsageError
 from leukoscope.evaluation.table import PredictionTable
-from leukoscope.inference.backends import Outputs, make_backend
+from leukoscope.inference.backends import Outputs, make_backend, what_ran
 from leukoscope.inference.inputs import InputLike, Inputs, resolve
 from leukoscope.inference.novelty import References
 from leukoscope.inference.parts import CellInput
 from leukoscope.inference.prepare import Prepared, prepare
 from leukoscope.inference.rows import make_rows
 from leukoscope.inference.views import run_views
+
+MOST_CELLS = 65_536
+MOST_THREADS = 1_024
+
+
+def suggested_batch(num_cpus: int) -> int:
+    """Cells that keep so many processors busy, and few enough to be ready soon.
+
+    >>> suggested_batch(2), suggested_batch(16)
+    (64, 256)
+    """
+    return min(max(64, 16 * num_cpus), 256)
+
+
+def check_settings(*, views: int | None, batch_size: int, workers: int, threads: int) -> None:
+    """Raise :class:`UsageError` for numbers that no :class:`Predictor` takes."""
+    if views not in (None, 1, 8):
+        raise UsageError(f"expected views 1 or 8. Received: {views}")
+    given = {"batch_size": (batch_size, MOST_CELLS), "workers": (workers, MOST_THREADS)}
+    for name, (number, most) in (given | {"threads": (threads, MOST_THREADS)}).items():
+        if not 0 <= number <= most:
+            raise UsageError(
+                f"expected {name} from 1 to {most:,}, or 0 for what suits this machine. Received: {number}"
+            )
 
 
 class Judged(NamedTuple):
@@ -40,10 +64,11 @@ class Predictor:
 
     Args:
         bundle: a folder or zip, the word ``"starter"``, or a bundle that is open already.
-        backend: ``"auto"`` (ONNX Runtime), ``"onnxruntime"`` or ``"torch"``.
+        backend: ``"auto"`` (ONNX Runtime), ``"onnxruntime"``, ``"openvino"`` or ``"torch"``.
         views: 1 or 8; what the bundle says where not given.
-        batch_size: cells that the model sees at once, and rows of a chunk.
+        batch_size: cells that the model sees at once, and rows of a chunk; 0 means as the processor suggests.
         workers: threads that read and decode; 0 means one for each processor.
+        threads: of the model; 0 means one for each processor.
 
     Raises:
         BundleError: for a bundle that cannot be used.
@@ -56,16 +81,15 @@ class Predictor:
         *,
         backend: str = "auto",
         views: int | None = None,
-        batch_size: int = 64,
+        batch_size: int = 0,
         workers: int = 0,
+        threads: int = 0,
     ) -> None:
-        if views not in (None, 1, 8) or batch_size < 1 or workers < 0:
-            given = f"views={views}, batch_size={batch_size}, workers={workers}"
-            raise UsageError(f"expected views 1 or 8, batch_size from 1, workers from 0. Received: {given}")
+        check_settings(views=views, batch_size=batch_size, workers=workers, threads=threads)
         self.bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
-        self.backend = make_backend(self.bundle, backend)
+        self.backend = make_backend(self.bundle, backend, threads=threads)
         self.views = views or self.bundle.info.views
-        self._batch_size, self._workers = batch_size, workers or num_cpus()
+        self.batch_size, self._workers = batch_size or suggested_batch(num_cpus()), workers or num_cpus()
         self._references = _references(self.bundle)
 
     def predict(
@@ -91,12 +115,10 @@ class Predictor:
     def batches(self, inputs: Iterable[CellInput]) -> Iterator[list[Prepared]]:
         """The cells, read and preprocessed on threads, in batches; at least one, which may be empty."""
         work = partial(prepare, info=self.bundle.info)
-        ahead = -(
-            -2 * self._batch_size // self._workers
-        )  # decode the next batch while the model has this one
+        ahead = -(-2 * self.batch_size // self._workers)  # decode the next batch while the model has this one
         prepared = ordered_map(work, inputs, workers=self._workers, ahead=ahead)
-        yield list(islice(prepared, self._batch_size))
-        while batch := list(islice(prepared, self._batch_size)):
+        yield list(islice(prepared, self.batch_size))
+        while batch := list(islice(prepared, self.batch_size)):
             yield batch
 
     def judge(self, batch: list[Prepared]) -> Judged:
@@ -112,6 +134,7 @@ class Predictor:
         return {
             "bundle_id": self.bundle.bundle_id,
             "root": inputs.metadata.get("root", ""),
+            **what_ran(self.backend),
             "classes": json.dumps(info.classes),
             "positive_classes": json.dumps(info.positive_classes),
             **{

@@ -2,35 +2,59 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from leukoscope.bundle.read import Bundle
 from leukoscope.errors import BundleIntegrityError, MissingExtraError
-from leukoscope.inference.backends import Outputs, backends
+from leukoscope.inference.backends import Outputs, backends, checked
+
+_one_at_a_time = threading.Lock()
+"""How many threads torch uses is a setting of the whole process: it is made for one run, and taken back."""
 
 
 @backends.add("torch")
 class TorchBackend:
     """The architecture that ``bundle.json`` names, with ``weights.safetensors``, on the processor."""
 
+    name = package = "torch"
+    runs_graph = False
+    device = "cpu"
+
     def __init__(self, bundle: Bundle, *, threads: int = 0) -> None:
         try:
             import torch
         except ImportError:
             raise MissingExtraError("the backend 'torch'", "train") from None
-        if threads:
-            torch.set_num_threads(threads)
         self._torch: Any = torch
+        self.version = str(torch.__version__)
         self._model = load_network(bundle)
+        self._threads, self._side = threads, bundle.info.preprocess.size
 
     def run(self, batch: np.ndarray) -> Outputs:
         """Outputs for cells uint8 (N, S, S, 3)."""
-        with self._torch.inference_mode():
-            found = self._model(self._torch.from_numpy(np.ascontiguousarray(batch)))
+        cells = checked(batch, self._side)
+        cells = self._torch.from_numpy(cells if cells.flags.writeable else cells.copy())  # else torch warns
+        with _one_at_a_time, self._threads_of_its_own(), self._torch.inference_mode():
+            found = self._model(cells)
         cam = None if found.cam is None else found.cam.numpy()
         return Outputs(found.logits.numpy(), found.embedding.numpy(), cam)
+
+    @contextmanager
+    def _threads_of_its_own(self) -> Iterator[None]:
+        before = self._torch.get_num_threads()
+        if self._threads in (0, before):
+            yield
+            return
+        self._torch.set_num_threads(self._threads)
+        try:
+            yield
+        finally:
+            self._torch.set_num_threads(before)
 
 
 def new_network(bundle: Bundle) -> Any:

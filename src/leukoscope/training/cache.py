@@ -8,7 +8,6 @@ preprocessing, so a changed file or setting makes a new cache and nothing is eve
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from leukoscope.cells.decode import decode
 from leukoscope.cells.preprocess import IMPLEMENTATION, Preprocess
 from leukoscope.cohort.manifest import Manifest
-from leukoscope.core.files import atomic, sha256_bytes, sha256_file, write_json
+from leukoscope.core.files import atomic, cache_folder, sha256_bytes, sha256_file, write_json
 from leukoscope.core.parallel import ordered_map
 from leukoscope.core.progress import track
 from leukoscope.errors import TrainingError
@@ -28,15 +27,6 @@ Cells = NDArray[np.uint8]
 BATCH_PIXELS = 1 << 19
 """Of the cells that a network reads at once where nothing is learnt: 32 of 128 pixels."""
 MOST_CELLS = 256
-
-
-def cache_folder() -> Path:
-    """Where caches live: ``LEUKOSCOPE_CACHE``, else ``XDG_CACHE_HOME/leukoscope``, else
-    ``~/.cache/leukoscope``."""
-    if chosen := os.environ.get("LEUKOSCOPE_CACHE"):
-        return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "leukoscope"
 
 
 def in_batches(positions: NDArray[np.int64], cells: Cells) -> list[NDArray[np.int64]]:
@@ -54,7 +44,7 @@ def cached_cells(manifest: Manifest, preprocess: Preprocess, *, folder: Path | N
     Args:
         manifest: every row must be readable; leave unreadable rows out before.
         preprocess: how a cell becomes the model's input.
-        folder: where the cache is kept; default :func:`cache_folder`.
+        folder: where the cache is kept; default :func:`~leukoscope.core.files.cache_folder`.
 
     Raises:
         TrainingError: when a source file is not the one that was indexed.
