@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from pathlib import Path
 
 import polars as pl
 import pytest
 
+from leukoscope.errors import UsageError
 from leukoscope.evaluation.table import PredictionTable
 from leukoscope.inference import sinks
 from leukoscope.inference.predict import predict
@@ -58,6 +60,21 @@ def test_names_that_are_no_utf8(tmp_path, tiny_bundle, folder, name):
         rows = PredictionTable.read(out).frame.filter(pl.col("path").str.contains("xff"))
         assert rows["cell_id"].item().endswith("cell_\\xff.bmp")
         assert rows["error"].item() is None and rows["blast_probability"].item() is not None
+
+
+def test_a_folder_that_may_not_be_entered_is_named(tiny_bundle, folder, monkeypatch):
+    locked = folder / "locked"
+    locked.mkdir()
+    scan, is_file = os.scandir, Path.is_file
+
+    def forbid(path: object) -> None:  # the tests may run as root, whom no permission stops
+        if str(path).startswith(str(locked)):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(os, "scandir", lambda path: forbid(path) or scan(path))
+    monkeypatch.setattr(Path, "is_file", lambda path: forbid(path) or is_file(path))
+    with pytest.raises(UsageError, match=r"locked: cannot be listed: Permission denied"):
+        predict(tiny_bundle, folder)
 
 
 def test_a_file_that_goes_away_is_a_row(tiny_bundle, folder):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from leukoscope.cells.decode import IMAGE_SUFFIXES
 from leukoscope.cohort.manifest import Manifest
@@ -17,7 +18,7 @@ from leukoscope.errors import UsageError
 from leukoscope.inference.parts import CellInput, ManifestPart, Part, Series, SourcePart
 from leukoscope.inference.walk import order
 
-InputLike = str | Path | Manifest | np.ndarray | bytes
+InputLike = str | Path | Manifest | np.ndarray | Image.Image | bytes | bytearray | memoryview
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ def resolve(inputs: InputLike | Iterable[InputLike], *, subject_id: str | None =
     Args:
         inputs: one or several of: an image file, a folder (read recursively), a pattern such as
             ``cells/*.bmp``, a zip, a manifest or split (``.parquet`` or loaded), pixels as uint8 (H, W, 3),
-            many of them as (N, H, W, 3), the bytes of an image file. An iterator of single files and pixels
-            is read as cells are asked for.
+            many of them as (N, H, W, 3), a picture in Pillow, the bytes of an image file. An iterator of
+            single files and pixels is read as cells are asked for.
         subject_id: whose cells they all are, whatever names and manifests say.
 
     Raises:
@@ -83,6 +84,9 @@ def _resolved(inputs: Any) -> list[Part]:
         return _parts(inputs, 0)
     if isinstance(inputs, Iterator):
         return [Series(inputs)]
+    if not isinstance(inputs, Iterable):
+        kinds = "paths, pixels as uint8 (H, W, 3), pictures, bytes"
+        raise UsageError(f"expected one or several of: {kinds}. Received: {type(inputs).__name__}")
     return [part for place, item in enumerate(inputs) for part in _parts(item, place)]
 
 

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from PIL import Image as Pillow
 
+from leukoscope.cells.pictures import picture_pixels
 from leukoscope.cohort.layouts.cnmc2019 import SYNTHETIC_MARK, PreliminaryRow, preliminary_labels
 from leukoscope.cohort.manifest import Manifest
 from leukoscope.cohort.source import FolderSource, ImageSource
 from leukoscope.core.files import printable
-from leukoscope.errors import ImageNotFoundError
+from leukoscope.errors import ImageNotFoundError, UsageError
 from leukoscope.inference.identity import Identity, identify
 from leukoscope.inference.walk import walk
 
@@ -88,8 +90,11 @@ def _is_synthetic(source: ImageSource) -> bool:
     root = source.root
     if root.is_file():
         return any(Path(name).name == SYNTHETIC_MARK for name in source.files())
-    nearby = (root, *root.parents, *(entry for entry in root.iterdir() if entry.is_dir()))
-    return any((folder / SYNTHETIC_MARK).is_file() for folder in nearby)
+    try:
+        nearby = (root, *root.parents, *(entry for entry in root.iterdir() if entry.is_dir()))
+        return any((folder / SYNTHETIC_MARK).is_file() for folder in nearby)
+    except PermissionError:  # a folder that cannot be entered is said by the walk, under its own name
+        return False
 
 
 class ManifestPart:
@@ -115,7 +120,7 @@ class ManifestPart:
 
 
 class Series:
-    """Single files (paths) and pixels in memory, from any iterable."""
+    """Single files (paths), and pixels, pictures and bytes in memory, from any iterable."""
 
     def __init__(self, items: Iterable[Any], *, first: int = 0) -> None:
         self._items, self._first = items, first
@@ -127,7 +132,7 @@ class Series:
             if isinstance(item, str | Path):
                 yield _file(Path(item))
             else:
-                yield CellInput(f"image_{place}", "", partial(_as_it_is, item))
+                yield CellInput(f"image_{place}", "", partial(_in_memory, item))
 
     def count(self) -> int | None:
         """How many items there are, where that is known."""
@@ -147,5 +152,13 @@ def _read_file(path: Path) -> bytes:
     return FolderSource(path.parent).read(path.name)
 
 
-def _as_it_is(item: Any) -> Image:
-    return item if isinstance(item, bytes) else np.asarray(item)
+def _in_memory(item: Any) -> Image:
+    if isinstance(item, bytes | bytearray | memoryview):
+        return bytes(item)
+    if isinstance(item, Pillow.Image):
+        return picture_pixels(item, "<picture>")
+    try:
+        return np.asarray(item)
+    except Exception:  # whatever it raises: it is no image, and other items are
+        found = type(item).__name__
+        raise UsageError(f"expected an image as uint8 (H, W, 3). Received: {found}") from None
