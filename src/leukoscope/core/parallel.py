@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -24,7 +24,7 @@ def num_cpus() -> int:
 
 def ordered_map(
     work: Callable[[T], R], items: Iterable[T], *, workers: int = 0, ahead: int = 4
-) -> Iterator[R]:
+) -> Generator[R, None, None]:
     """``map`` on threads: results in the order of ``items``, at most ``workers * ahead`` of them waiting.
 
     Threads suit work that releases the interpreter lock (decoding, hashing, resizing, reading).

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
+from contextlib import aclosing, closing
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -15,10 +15,12 @@ import numpy as np
 import polars as pl
 
 from leukoscope.bundle.read import Bundle, open_bundle
+from leukoscope.core.inner_threads import no_inner_threads
 from leukoscope.core.parallel import beside_loop, num_cpus, ordered_map
 from leukoscope.errors import BundleError, UsageError
 from leukoscope.evaluation.table import PredictionTable
 from leukoscope.inference.backends import Backend, Outputs, make_backend, what_ran
+from leukoscope.inference.copies import Answers, Asked, Copies, answer
 from leukoscope.inference.inputs import InputLike, Inputs, resolve
 from leukoscope.inference.novelty import References
 from leukoscope.inference.parts import CellInput
@@ -194,23 +196,43 @@ class Predictor:
 
     def rows(self, inputs: Iterable[CellInput]) -> Generator[pl.DataFrame, None, None]:
         """The same rows in chunks, at least one, as they are ready; holds a few batches at a time."""
-        for batch in self.batches(inputs):
-            yield self.judge(batch).rows
+        copies = Copies()
+        with closing(self.batches(inputs)) as batches:
+            # the model has the next batch while these rows are made and written
+            for done in ordered_map(self._answer, map(copies.ask, batches), workers=1, ahead=2):
+                yield make_rows(done.batch, done.answers(), self.bundle)
 
-    def batches(self, inputs: Iterable[CellInput]) -> Iterator[list[Prepared]]:
-        """The cells, read and preprocessed on threads, in batches; at least one, which may be empty."""
+    def batches(self, inputs: Iterable[CellInput]) -> Generator[list[Prepared], None, None]:
+        """The cells, read and preprocessed on threads, in batches; at least one, which may be empty.
+
+        Until the last one is taken, or the generator closed, OpenCV and OpenBLAS start no threads.
+        """
         work = partial(prepare, info=self.bundle.info)
-        ahead = -(-2 * self.batch_size // self._workers)  # decode the next batch while the model has this one
-        prepared = ordered_map(work, inputs, workers=self._workers, ahead=ahead)
-        yield list(islice(prepared, self.batch_size))
-        while batch := list(islice(prepared, self.batch_size)):
-            yield batch
+        ahead = -(-2 * self.batch_size // self._workers)  # two batches
+        with (
+            no_inner_threads(),
+            closing(ordered_map(work, inputs, workers=self._workers, ahead=ahead)) as cells,
+        ):
+            yield list(islice(cells, self.batch_size))
+            while batch := list(islice(cells, self.batch_size)):
+                yield batch
 
     def judge(self, batch: list[Prepared]) -> Judged:
-        """What the bundle says of these cells."""
+        """What the bundle says of these cells, all of the model's outputs with it."""
         pixels = [cell.pixels for cell in batch if cell.pixels is not None]
-        outputs = run_views(self.backend, np.stack(pixels), self.views) if pixels else None
-        return Judged(make_rows(batch, outputs, self.bundle, self._references), outputs)
+        if not pixels:
+            return Judged(make_rows(batch, Answers.none(), self.bundle), None)
+        outputs = run_views(self.backend, np.stack(pixels), self.views)
+        answers = Answers(outputs.logits, self._novelty(outputs.embedding))
+        return Judged(make_rows(batch, answers, self.bundle), outputs)
+
+    def _answer(self, asked: Asked) -> Asked:
+        return answer(asked, lambda pixels: run_views(self.backend, pixels, self.views), self._novelty)
+
+    def _novelty(self, embedding: np.ndarray) -> np.ndarray:
+        if self._references is None:
+            return np.full(len(embedding), np.nan, np.float32)
+        return self._references.distance(embedding)
 
     def _cells(self, inputs: InputLike | Iterable[InputLike] | Inputs, subject_id: str | None) -> Inputs:
         self._check_open()
