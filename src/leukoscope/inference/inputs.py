@@ -15,7 +15,7 @@ from leukoscope.cells.decode import IMAGE_SUFFIXES
 from leukoscope.cohort.manifest import Manifest
 from leukoscope.cohort.source import FolderSource, open_source
 from leukoscope.errors import UsageError
-from leukoscope.inference.parts import CellInput, ManifestPart, Part, Series, SourcePart
+from leukoscope.inference.parts import CellInput, Files, ManifestPart, Part, Series, SourcePart
 from leukoscope.inference.walk import order
 
 InputLike = str | Path | Manifest | np.ndarray | Image.Image | bytes | bytearray | memoryview
@@ -87,7 +87,18 @@ def _resolved(inputs: Any) -> list[Part]:
     if not isinstance(inputs, Iterable):
         kinds = "paths, pixels as uint8 (H, W, 3), pictures, bytes"
         raise UsageError(f"expected one or several of: {kinds}. Received: {type(inputs).__name__}")
-    return [part for place, item in enumerate(inputs) for part in _parts(item, place)]
+    return _joined(part for place, item in enumerate(inputs) for part in _parts(item, place))
+
+
+def _joined(parts: Iterable[Part]) -> list[Part]:
+    """Single files that follow each other become one part: a million parts would take a gigabyte."""
+    joined: list[Part] = []
+    for part in parts:
+        if isinstance(part, Files) and joined and isinstance(joined[-1], Files):
+            joined[-1].paths.extend(part.paths)
+        else:
+            joined.append(part)
+    return joined
 
 
 def _parts(item: Any, place: int) -> list[Part]:
@@ -98,10 +109,11 @@ def _parts(item: Any, place: int) -> list[Part]:
         return [Series(list(item) if many else [item], first=place)]
     if Path(item).exists() or not glob.has_magic(str(item)):
         return [_part(Path(item))]
-    found = sorted(glob.glob(str(item), recursive=True), key=order)  # noqa: PTH207 - absolute ones too
+    found = glob.glob(str(item), recursive=True)  # noqa: PTH207 - absolute ones too
     if not found:
         raise UsageError(f"no file matches {item}", hint="check the pattern")
-    return [_part(Path(name)) for name in found]
+    found.sort(key=order)
+    return _joined(_part(Path(name)) for name in found)
 
 
 def _part(path: Path) -> Part:
@@ -114,7 +126,7 @@ def _part(path: Path) -> Part:
         return ManifestPart(Manifest.read(path))
     if not path.exists() and suffix not in IMAGE_SUFFIXES:
         raise UsageError(f"{path}: no such file or folder", hint="check the path")
-    return Series([path])
+    return Files([str(path)])
 
 
 def _with_images(part: SourcePart) -> SourcePart:

@@ -119,6 +119,22 @@ class ManifestPart:
         return len(self._manifest)
 
 
+class Files:
+    """Single files by their paths; they need not be there."""
+
+    def __init__(self, paths: list[str]) -> None:
+        self.paths = paths
+        self.metadata = {"root": str(Path.cwd())}
+
+    def cells(self, *, alone: bool) -> Iterator[CellInput]:
+        """One cell a path."""
+        return (_file(Path(path)) for path in self.paths)
+
+    def count(self) -> int:
+        """How many paths there are."""
+        return len(self.paths)
+
+
 class Series:
     """Single files (paths), and pixels, pictures and bytes in memory, from any iterable."""
 

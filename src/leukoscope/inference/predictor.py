@@ -200,6 +200,7 @@ class Predictor:
         with closing(self.batches(inputs)) as batches:
             # the model has the next batch while these rows are made and written
             for done in ordered_map(self._answer, map(copies.ask, batches), workers=1, ahead=2):
+                self._check_open()  # the model need not have been asked: all may be copies
                 yield make_rows(done.batch, done.answers(), self.bundle)
 
     def batches(self, inputs: Iterable[CellInput]) -> Generator[list[Prepared], None, None]:
