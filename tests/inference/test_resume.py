@@ -19,10 +19,10 @@ from polars.testing import assert_frame_equal
 from leukoscope.errors import UsageError
 from leukoscope.evaluation.table import PredictionTable
 from leukoscope.inference import journal as journal_module
+from leukoscope.inference import predictor as predictor_module
 from leukoscope.inference import sinks
 from leukoscope.inference.journal import partial_path
 from leukoscope.inference.predict import predict
-from leukoscope.inference.predictor import Predictor
 
 NAMES = ("cells.csv", "cells.jsonl", "cells.parquet")
 
@@ -58,20 +58,20 @@ def same(path, other):
 
 @pytest.fixture
 def breaking(monkeypatch):
-    """``breaking(n)``: the n-th batch from now on is not judged, since the user stops the run."""
+    """``breaking(n)``: the rows of the n-th batch from now on are not made, since the user stops the run."""
 
     def at(number):
-        judged = Predictor.judge
+        make_rows = predictor_module.make_rows
         left = [number]
 
-        def judge(self, batch):
+        def make_some(*arguments):
             left[0] -= 1
             if left[0] < 0:
                 raise KeyboardInterrupt
-            return judged(self, batch)
+            return make_rows(*arguments)
 
-        monkeypatch.setattr(Predictor, "judge", judge)
-        return lambda: monkeypatch.setattr(Predictor, "judge", judged)
+        monkeypatch.setattr(predictor_module, "make_rows", make_some)
+        return lambda: monkeypatch.setattr(predictor_module, "make_rows", make_rows)
 
     return at
 
@@ -162,15 +162,14 @@ def test_resuming_what_never_began_begins(tmp_path, tiny_bundle, folder):
 
 SLOWLY = """
 import sys, time
-from leukoscope.inference import journal, sinks
+from leukoscope.inference import journal, predictor, sinks
 from leukoscope.inference.predict import predict
-from leukoscope.inference.predictor import Predictor
 journal.SECONDS, sinks.ROWS_PER_PART = 0.0, 40
-judged = Predictor.judge
-def judge(self, batch):
+make_rows = predictor.make_rows
+def make_slowly(*arguments):
     time.sleep(0.01)
-    return judged(self, batch)
-Predictor.judge = judge
+    return make_rows(*arguments)
+predictor.make_rows = make_slowly
 print("begun", flush=True)
 predict(sys.argv[1], sys.argv[2], out=sys.argv[3], batch_size=16, resume=True)
 """

@@ -1,4 +1,7 @@
-"""Every image but the plain BMP: Pillow reads the header, Pillow or OpenCV the pixels."""
+"""Every image but the plain BMP: Pillow reads the header, Pillow or OpenCV the pixels.
+
+Pictures that a program holds in Pillow already become RGB in the same way.
+"""
 
 from __future__ import annotations
 
@@ -36,6 +39,9 @@ _READERS: dict[str, type[ImageFile.ImageFile]] = {
 }
 _ORIENTATION = 0x0112
 _ONE_AT_A_TIME = threading.Lock()  # catch_warnings changes the whole process
+_LOADING = (
+    threading.Lock()
+)  # Pillow reads a lazily opened picture at its first use, whoever else does so, too
 
 
 def decode_picture(form: Format, data: bytes, title: str, limits: Limits) -> np.ndarray:
@@ -64,6 +70,28 @@ def _opened(form: Format, data: bytes) -> ImageFile.ImageFile:
         return _READERS[form.name](io.BytesIO(data))
 
 
+def picture_pixels(picture: Image.Image, title: str, limits: Limits = Limits()) -> np.ndarray:  # noqa: B008
+    """RGB of a picture in Pillow, of any mode: what :func:`~leukoscope.cells.decode.decode` gives for a file
+    of it. The picture stays as it is; any number of threads may ask for the same one.
+
+    Raises:
+        ImageFormatError: samples that are not 1 to 16 bits.
+        TruncatedImageError: it cannot be loaded, or has no RGB.
+        ImageTooLargeError: more pixels than ``limits`` allow.
+    """
+    try:
+        check_pixels(title, picture.width, picture.height, limits)
+        with _LOADING:
+            _load(picture)
+            orientation = _orientation(picture)
+        return _upright_rgb(picture, orientation, title)
+    except ImageError:
+        raise
+    except Exception as error:  # as above; a closed file, a mode without a way to RGB
+        what = str(error) or type(error).__name__
+        raise TruncatedImageError(title, f"Pillow cannot give its pixels as RGB: {what}") from None
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without Pillow's warnings of damaged tags: what comes of the damage is an error of ours, or nothing."""
@@ -88,10 +116,17 @@ def _pixels(picture: ImageFile.ImageFile, form: Format, data: bytes, title: str)
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
         if pixels is not None:
             return np.asarray(pixels)
-    with _quiet() if form.name == "TIFF" else nullcontext():
+    _load(picture)
+    return _upright_rgb(picture, _orientation(picture), title)
+
+
+def _load(picture: Image.Image) -> None:
+    with _quiet() if picture.format == "TIFF" else nullcontext():
         picture.load()
-    upright = ImageOps.exif_transpose(picture) if _orientation(picture) != 1 else picture
-    return _rgb(upright, title)
+
+
+def _upright_rgb(picture: Image.Image, orientation: int, title: str) -> np.ndarray:
+    return _rgb(ImageOps.exif_transpose(picture) if orientation != 1 else picture, title)
 
 
 def _rgb(picture: Image.Image, title: str) -> np.ndarray:

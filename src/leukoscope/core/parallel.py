@@ -1,10 +1,11 @@
-"""Work on many items at once, in order, with bounded memory."""
+"""Work on many items at once, in order, with bounded memory; and beside an event loop."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -37,7 +38,7 @@ def how_it_ended(code: int) -> str:
 
 def ordered_map(
     work: Callable[[T], R], items: Iterable[T], *, workers: int = 0, ahead: int = 4
-) -> Iterator[R]:
+) -> Generator[R, None, None]:
     """``map`` on threads: results in the order of ``items``, at most ``workers * ahead`` of them waiting.
 
     Threads suit work that releases the interpreter lock (decoding, hashing, resizing, reading).
@@ -63,3 +64,24 @@ def ordered_map(
             yield waiting.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+async def beside_loop(items: Generator[T, None, None]) -> AsyncGenerator[T, None]:
+    """The items of a generator that blocks, each worked out on a thread while the event loop goes on.
+
+    The next one is begun when it is asked for. When the reader leaves early or is cancelled, it goes at once;
+    ``items`` is closed behind the step under way, on the same thread, which then ends.
+
+    >>> async def collect() -> list[int]:
+    ...     return [item async for item in beside_loop(item for item in (1, 2))]
+    >>> asyncio.run(collect())
+    [1, 2]
+    """
+    loop, end = asyncio.get_running_loop(), object()
+    pool = ThreadPoolExecutor(1, thread_name_prefix="leukoscope")
+    try:
+        while (item := await loop.run_in_executor(pool, next, items, end)) is not end:
+            yield item  # type: ignore[misc]  # it is no end, so it is an item
+    finally:
+        pool.submit(items.close)
+        pool.shutdown(wait=False)

@@ -22,6 +22,9 @@ class Bar(Protocol):
     def advance(self, steps: int = 1) -> None:
         """Say that ``steps`` more are done."""
 
+    def skip(self, steps: int) -> None:
+        """Say that ``steps`` more were done before, by an earlier run: they say nothing of how fast it is."""
+
     def note(self, text: str) -> None:
         """Show a short text beside the bar, such as the current loss."""
 
@@ -38,7 +41,7 @@ class Unseen:
 
 class _PlainBar:
     def __init__(self, description: str, total: int | None) -> None:
-        self.description, self.total, self.done, self.text = description, total, 0, ""
+        self.description, self.total, self.done, self.skipped, self.text = description, total, 0, 0, ""
         self.started = self.printed = time.monotonic()
 
     def advance(self, steps: int = 1) -> None:
@@ -48,14 +51,39 @@ class _PlainBar:
             self.printed = now
             self.print_line()
 
+    def skip(self, steps: int) -> None:
+        self.done += steps
+        self.skipped += steps
+
     def note(self, text: str) -> None:
         self.text = text
 
     def print_line(self) -> None:
         of = f" of {self.total:,}" if self.total is not None else ""
-        rate = self.done / max(time.monotonic() - self.started, 1e-9)
-        text = f", {self.text}" if self.text else ""
-        print(f"{self.description}: {self.done:,}{of} ({rate:,.1f}/s{text})", file=sys.stderr, flush=True)
+        rate = (self.done - self.skipped) / max(time.monotonic() - self.started, 1e-9)
+        facts = [f"{rate:,.1f}/s", self._left(rate), self.text]
+        print(
+            f"{self.description}: {self.done:,}{of} ({', '.join(filter(None, facts))})",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def _left(self, rate: float) -> str:
+        """In words; empty where it is not known, or nothing is left."""
+        if self.total is None or self.done >= self.total or rate <= 0:
+            return ""
+        return f"{clock((self.total - self.done) / rate)} left"
+
+
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds.
+
+    >>> clock(59.6), clock(4000)
+    ('0:01:00', '1:06:40')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
 
 
 @contextmanager
@@ -66,8 +94,9 @@ def progress(description: str, total: int | None = None) -> Iterator[Bar]:
         description: what is being done, as the user would say it: ``"checking files"``.
         total: number of steps, ``None`` when it is not known.
 
-    On a terminal this is a bar with the time that remains. Elsewhere a line appears every ten seconds and
-    one at the end of a step that took longer than that.
+    On a terminal this is a bar with steps a second and the time that remains, or has gone where the total is
+    not known. Elsewhere a line with the same appears every ten seconds, and one at the end of a step that
+    took longer than that.
     """
     if sys.stderr.isatty():
         with _rich_bar(description, total) as bar:
@@ -81,22 +110,31 @@ def progress(description: str, total: int | None = None) -> Iterator[Bar]:
 
 @contextmanager
 def _rich_bar(description: str, total: int | None) -> Iterator[Bar]:
+    from rich import progress as rich
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    class Rate(rich.ProgressColumn):
+        def render(self, task: rich.Task) -> str:
+            rate = task.finished_speed or task.speed
+            return "" if rate is None else f"{rate:,.1f}/s"
 
     columns = (
-        TextColumn("{task.description:<28}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[text]}"),
+        rich.TextColumn("{task.description:<28}"),
+        rich.BarColumn(),
+        rich.MofNCompleteColumn(),
+        Rate(),
+        rich.TimeElapsedColumn() if total is None else rich.TimeRemainingColumn(),
+        rich.TextColumn("{task.fields[text]}"),
     )
-    with Progress(*columns, console=Console(stderr=True)) as shown:
+    with rich.Progress(*columns, console=Console(stderr=True)) as shown:
         task = shown.add_task(description, total=total, text="")
 
         class RichBar:
             def advance(self, steps: int = 1) -> None:
                 shown.advance(task, steps)
+
+            def skip(self, steps: int) -> None:
+                shown.reset(task, completed=int(shown.tasks[0].completed) + steps)
 
             def note(self, text: str) -> None:
                 shown.update(task, text=text)

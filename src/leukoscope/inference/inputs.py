@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from leukoscope.cells.decode import IMAGE_SUFFIXES
 from leukoscope.cohort.manifest import Manifest
 from leukoscope.cohort.source import FolderSource, open_source
 from leukoscope.errors import UsageError
-from leukoscope.inference.parts import CellInput, ManifestPart, Part, Series, SourcePart
+from leukoscope.inference.parts import CellInput, Files, ManifestPart, Part, Series, SourcePart
 from leukoscope.inference.walk import order
 
-InputLike = str | Path | Manifest | np.ndarray | bytes
+InputLike = str | Path | Manifest | np.ndarray | Image.Image | bytes | bytearray | memoryview
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ def resolve(inputs: InputLike | Iterable[InputLike], *, subject_id: str | None =
     Args:
         inputs: one or several of: an image file, a folder (read recursively), a pattern such as
             ``cells/*.bmp``, a zip, a manifest or split (``.parquet`` or loaded), pixels as uint8 (H, W, 3),
-            many of them as (N, H, W, 3), the bytes of an image file. An iterator of single files and pixels
-            is read as cells are asked for.
+            many of them as (N, H, W, 3), a picture in Pillow, the bytes of an image file. An iterator of
+            single files and pixels is read as cells are asked for.
         subject_id: whose cells they all are, whatever names and manifests say.
 
     Raises:
@@ -83,7 +84,21 @@ def _resolved(inputs: Any) -> list[Part]:
         return _parts(inputs, 0)
     if isinstance(inputs, Iterator):
         return [Series(inputs)]
-    return [part for place, item in enumerate(inputs) for part in _parts(item, place)]
+    if not isinstance(inputs, Iterable):
+        kinds = "paths, pixels as uint8 (H, W, 3), pictures, bytes"
+        raise UsageError(f"expected one or several of: {kinds}. Received: {type(inputs).__name__}")
+    return _joined(part for place, item in enumerate(inputs) for part in _parts(item, place))
+
+
+def _joined(parts: Iterable[Part]) -> list[Part]:
+    """Single files that follow each other become one part: a million parts would take a gigabyte."""
+    joined: list[Part] = []
+    for part in parts:
+        if isinstance(part, Files) and joined and isinstance(joined[-1], Files):
+            joined[-1].paths.extend(part.paths)
+        else:
+            joined.append(part)
+    return joined
 
 
 def _parts(item: Any, place: int) -> list[Part]:
@@ -94,10 +109,11 @@ def _parts(item: Any, place: int) -> list[Part]:
         return [Series(list(item) if many else [item], first=place)]
     if Path(item).exists() or not glob.has_magic(str(item)):
         return [_part(Path(item))]
-    found = sorted(glob.glob(str(item), recursive=True), key=order)  # noqa: PTH207 - absolute ones too
+    found = glob.glob(str(item), recursive=True)  # noqa: PTH207 - absolute ones too
     if not found:
         raise UsageError(f"no file matches {item}", hint="check the pattern")
-    return [_part(Path(name)) for name in found]
+    found.sort(key=order)
+    return _joined(_part(Path(name)) for name in found)
 
 
 def _part(path: Path) -> Part:
@@ -110,7 +126,7 @@ def _part(path: Path) -> Part:
         return ManifestPart(Manifest.read(path))
     if not path.exists() and suffix not in IMAGE_SUFFIXES:
         raise UsageError(f"{path}: no such file or folder", hint="check the path")
-    return Series([path])
+    return Files([str(path)])
 
 
 def _with_images(part: SourcePart) -> SourcePart:

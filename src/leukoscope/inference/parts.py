@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from PIL import Image as Pillow
 
+from leukoscope.cells.pictures import picture_pixels
 from leukoscope.cohort.layouts.cnmc2019 import SYNTHETIC_MARK, PreliminaryRow, preliminary_labels
 from leukoscope.cohort.manifest import Manifest
 from leukoscope.cohort.source import FolderSource, ImageSource
 from leukoscope.core.files import printable
-from leukoscope.errors import ImageNotFoundError
+from leukoscope.errors import ImageNotFoundError, UsageError
 from leukoscope.inference.identity import Identity, identify
 from leukoscope.inference.walk import walk
 
@@ -117,8 +119,24 @@ class ManifestPart:
         return len(self._manifest)
 
 
+class Files:
+    """Single files by their paths; they need not be there."""
+
+    def __init__(self, paths: list[str]) -> None:
+        self.paths = paths
+        self.metadata = {"root": str(Path.cwd())}
+
+    def cells(self, *, alone: bool) -> Iterator[CellInput]:
+        """One cell a path."""
+        return (_file(Path(path)) for path in self.paths)
+
+    def count(self) -> int:
+        """How many paths there are."""
+        return len(self.paths)
+
+
 class Series:
-    """Single files (paths) and pixels in memory, from any iterable."""
+    """Single files (paths), and pixels, pictures and bytes in memory, from any iterable."""
 
     def __init__(self, items: Iterable[Any], *, first: int = 0) -> None:
         self._items, self._first = items, first
@@ -130,7 +148,7 @@ class Series:
             if isinstance(item, str | Path):
                 yield _file(Path(item))
             else:
-                yield CellInput(f"image_{place}", "", partial(_as_it_is, item))
+                yield CellInput(f"image_{place}", "", partial(_in_memory, item))
 
     def count(self) -> int | None:
         """How many items there are, where that is known."""
@@ -150,5 +168,13 @@ def _read_file(path: Path) -> bytes:
     return FolderSource(path.parent).read(path.name)
 
 
-def _as_it_is(item: Any) -> Image:
-    return item if isinstance(item, bytes) else np.asarray(item)
+def _in_memory(item: Any) -> Image:
+    if isinstance(item, bytes | bytearray | memoryview):
+        return bytes(item)
+    if isinstance(item, Pillow.Image):
+        return picture_pixels(item, "<picture>")
+    try:
+        return np.asarray(item)
+    except Exception:  # whatever it raises: it is no image, and other items are
+        found = type(item).__name__
+        raise UsageError(f"expected an image as uint8 (H, W, 3). Received: {found}") from None

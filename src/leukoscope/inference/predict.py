@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
 from leukoscope.bundle.read import Bundle, open_bundle
-from leukoscope.core.progress import Bar, progress
+from leukoscope.core.progress import progress
 from leukoscope.evaluation.by_subject import by_subject as rows_by_subject
 from leukoscope.evaluation.gallery import Extremes, check_gallery, write_gallery
 from leukoscope.evaluation.table import PredictionTable
@@ -101,13 +101,13 @@ def predict(
     tally = _Tally(None if out is None else _needed(by_subject, submission), extremes)
     with progress("predicting", num_cells) as bar:
         if out is None:
-            deque(tally.watch(predictor.rows(cells), bar), maxlen=0)
+            deque(tally.watch(predictor.rows(cells), bar.advance), maxlen=0)
         else:
             run = metadata | {"views": str(predictor.views), "batch_size": str(predictor.batch_size)}
             journal = Journal(out, run, resume=resume)
             kept = kept_rows(Path(out), journal, schema(predictor.bundle.info))
-            deque(tally.watch(kept, bar), maxlen=0)
-            chunks = tally.watch(predictor.rows(journal.rest_of(cells)), bar)
+            deque(tally.watch(kept, bar.skip), maxlen=0)
+            chunks = tally.watch(predictor.rows(journal.rest_of(cells)), bar.advance)
             write_predictions(chunks, out, metadata, journal)
     subjects = None
     if by_subject is not None:
@@ -136,7 +136,7 @@ class _Tally:
         self._extremes = extremes
         self.num_cells = self.num_unreadable = 0
 
-    def watch(self, chunks: Iterable[pl.DataFrame], bar: Bar) -> Iterator[pl.DataFrame]:
+    def watch(self, chunks: Iterable[pl.DataFrame], show: Callable[[int], None]) -> Iterator[pl.DataFrame]:
         for chunk in chunks:
             self.num_cells += chunk.height
             self.num_unreadable += chunk.height - chunk["error"].null_count()
@@ -145,7 +145,7 @@ class _Tally:
             if self._columns != ():
                 self._kept.append(chunk if self._columns is None else chunk.select(self._columns))
             yield chunk
-            bar.advance(chunk.height)
+            show(chunk.height)
 
     def frame(self) -> pl.DataFrame:
         return pl.concat(self._kept, rechunk=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +20,8 @@ class Prepared(NamedTuple):
     """A cell ready for the model, or the reason why it cannot be.
 
     ``pixels`` is uint8 (S, S, 3); it and ``measures`` are ``None`` exactly where ``error`` is not.
-    ``sha256`` is that of the file, ``None`` for pixels and where there were no bytes.
+    ``sha256`` is that of the file, ``None`` for pixels and where there were no bytes; ``picture`` that of
+    ``pixels``, in bytes.
     """
 
     cell: CellInput
@@ -28,6 +30,7 @@ class Prepared(NamedTuple):
     flags: tuple[str, ...] = ()
     pixels: np.ndarray | None = None
     error: str | None = None
+    picture: bytes | None = None
 
 
 def prepare(cell: CellInput, info: BundleInfo) -> Prepared:
@@ -46,4 +49,5 @@ def prepare(cell: CellInput, info: BundleInfo) -> Prepared:
         return Prepared(cell, digest, error=error.reason)
     except UsageError as error:  # pixels of another type or shape
         return Prepared(cell, digest, error=error.message)
-    return Prepared(cell, digest, measures, quality.flags, pixels)
+    picture = hashlib.sha256(pixels).digest()
+    return Prepared(cell, digest, measures, quality.flags, pixels, picture=picture)

@@ -11,9 +11,8 @@ from leukoscope.bundle.format import BundleInfo
 from leukoscope.bundle.read import Bundle
 from leukoscope.evaluation.calibration import Calibration, blast_probability
 from leukoscope.evaluation.table import COLUMNS, class_columns
-from leukoscope.inference.backends import Outputs
+from leukoscope.inference.copies import Answers
 from leukoscope.inference.decide import decide
-from leukoscope.inference.novelty import References
 from leukoscope.inference.prepare import Prepared
 
 _MEASURES = ("cell_width", "cell_height", "cell_area", "brightness", "stain")
@@ -24,21 +23,18 @@ def schema(info: BundleInfo) -> dict[str, type[pl.DataType]]:
     return COLUMNS | class_columns(info.classes)
 
 
-def make_rows(
-    cells: Sequence[Prepared], outputs: Outputs | None, bundle: Bundle, references: References | None
-) -> pl.DataFrame:
+def make_rows(cells: Sequence[Prepared], answers: Answers, bundle: Bundle) -> pl.DataFrame:
     """One row for every cell, in order.
 
     Args:
         cells: N of them, readable or not.
-        outputs: of those that have pixels, in order; ``None`` where none has.
+        answers: for those that have pixels, in order.
         bundle: whose calibration, limits and ruler apply.
-        references: to measure novelty against, ``None`` where the bundle keeps none.
     """
     info = bundle.info
     readable = np.array([cell.pixels is not None for cell in cells], dtype=bool)
     known = _known(cells, bundle.bundle_id)
-    judged = _judged(outputs, info, references, readable)
+    judged = _judged(answers, info, readable)
     frame = pl.DataFrame({**known, **judged}, schema_overrides=schema(info), strict=False)
     if info.ruler is not None:
         frame = frame.with_columns(ruler_probability=pl.Series(info.ruler.predict(frame)))
@@ -70,24 +66,19 @@ def _known(cells: Sequence[Prepared], bundle_id: str) -> dict[str, list[object]]
     }
 
 
-def _judged(
-    outputs: Outputs | None, info: BundleInfo, references: References | None, readable: np.ndarray
-) -> dict[str, np.ndarray]:
+def _judged(answers: Answers, info: BundleInfo, readable: np.ndarray) -> dict[str, np.ndarray]:
     """Logits, probabilities and novelty, NaN for cells that could not be read."""
-    num_classes = len(info.classes)
-    if outputs is None:
-        outputs = Outputs(np.empty((0, num_classes), np.float32), np.empty((0, 1), np.float32), None)
-    probabilities = info.calibration.apply(outputs.logits)
-    raw = Calibration().apply(outputs.logits)
-    distance = references.distance(outputs.embedding) if references and len(outputs.embedding) else np.nan
+    logits = answers.logits.reshape(-1, len(info.classes))
+    probabilities = info.calibration.apply(logits)
+    raw = Calibration().apply(logits)
     columns = {
         "blast_probability": blast_probability(probabilities, info.classes, info.positive_classes),
         "raw_probability": blast_probability(raw, info.classes, info.positive_classes),
-        "novelty": np.broadcast_to(distance, len(outputs.logits)),
+        "novelty": answers.novelty,
     }
     for place, name in enumerate(info.classes):
         columns[f"probability_{name}"] = probabilities[:, place]
-        columns[f"logit_{name}"] = outputs.logits[:, place]
+        columns[f"logit_{name}"] = logits[:, place]
     return {name: _spread(values, readable) for name, values in columns.items()}
 
 
