@@ -19,6 +19,7 @@ from leukoscope.inference.journal import Journal
 from leukoscope.inference.predictor import Predictor
 from leukoscope.inference.rows import schema
 from leukoscope.inference.sinks import check_target, kept_rows, write_predictions
+from leukoscope.inference.submission import check_numbered
 from leukoscope.inference.submission import submission as write_submission
 
 
@@ -60,7 +61,7 @@ def predict(
         inputs: as :func:`~leukoscope.inference.inputs.resolve` takes them.
         out: ``.csv``, ``.parquet`` or ``.jsonl``; rows are written as they come and not kept in memory.
         by_subject: CSV, Parquet or JSON lines of one row a subject.
-        submission: the challenge's zip.
+        submission: the challenge's zip, 1 from a blast probability of 0.5 on.
         gallery: an HTML page of the 20 cells of highest and the 20 of lowest blast probability.
         subject_id: whose cells they all are.
         backend: ``"auto"``, ``"onnxruntime"`` or ``"torch"``.
@@ -79,6 +80,8 @@ def predict(
         check_gallery(Path(gallery))
     predictor = Predictor(bundle, backend=backend, views=views, batch_size=batch_size, workers=workers)
     cells = resolve(inputs, subject_id=subject_id)
+    if submission is not None and cells.count() is not None:
+        check_numbered(cell.path for cell in cells)
     metadata = predictor.metadata(cells)
     extremes = None if gallery is None else Extremes()
     tally = _Tally(None if out is None else _needed(by_subject, submission), extremes)
