@@ -47,8 +47,10 @@ def submission(rows: pl.DataFrame, path: Path | str, *, threshold: float = 0.5) 
 
 def check_numbered(paths: Iterable[str | None]) -> None:
     """Raise :class:`TableError` unless the files' names are the numbers from 1 on, each once."""
-    named = [(number if (number := _number(path)) is not None else float("inf"), path) for path in paths]
-    for expected, (number, path) in enumerate(sorted(named, key=lambda name: name[0]), start=1):
+    named = sorted(
+        ((_number(path), path) for path in paths), key=lambda name: (name[0] is None, name[0] or 0)
+    )
+    for expected, (number, path) in enumerate(named, start=1):
         if number != expected:
             raise TableError(
                 f"expected the files 1 to {len(named):,}, each once; found '{path or 'pixels'}' "
