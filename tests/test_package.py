@@ -49,7 +49,7 @@ def test_importing_takes_no_time_and_loads_nothing():
 
 
 def test_public_names_are_few_and_there():
-    assert leukoscope.__all__ == ["LeukoscopeError", "__version__", "load"]
+    assert leukoscope.__all__ == ["CellResult", "LeukoscopeError", "Predictor", "__version__", "load"]
     assert dir(leukoscope) == sorted(leukoscope.__all__)
     for name in leukoscope.__all__:
         assert getattr(leukoscope, name)

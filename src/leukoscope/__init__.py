@@ -12,14 +12,18 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from leukoscope.errors import LeukoscopeError as LeukoscopeError
+    from leukoscope.inference.predictor import Predictor as Predictor
     from leukoscope.inference.predictor import load as load
+    from leukoscope.inference.results import CellResult as CellResult
 
 _HOMES = {
     "load": "leukoscope.inference.predictor",
+    "Predictor": "leukoscope.inference.predictor",
+    "CellResult": "leukoscope.inference.results",
     "LeukoscopeError": "leukoscope.errors",
 }
 
-__all__ = ["LeukoscopeError", "__version__", "load"]
+__all__ = ["CellResult", "LeukoscopeError", "Predictor", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:

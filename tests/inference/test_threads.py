@@ -60,6 +60,7 @@ print(json.dumps({"away": away, "same": same, "unread": alone["error"].count()})
 """
 
 
+@pytest.mark.slow
 def test_eight_threads_get_the_rows_of_one_with_torch(tiny_cohort: Path):
     """In a process of its own: what torch is told about threads holds for a whole process."""
     pytest.importorskip("torch")

@@ -62,7 +62,10 @@ def predict(
     ] = 0,
     submission: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.zip", help="Also the challenge's submission, for 1.bmp, 2.bmp, ..."),
+        typer.Option(
+            metavar="FILE.zip",
+            help="Also C-NMC's submission for 1.bmp, 2.bmp, ...: 1 from probability 0.5 on.",
+        ),
     ] = None,
     gallery: Annotated[
         Path | None,
@@ -101,11 +104,13 @@ def predict(
         )
     explained = None if explain is None else _explain(bundle, inputs, explain, backend, subject)
     if as_json:
-        print_json(_document(done, out, gallery, explained))
+        print_json(_document(done, out, submission, gallery, explained))
     elif done.table is not None:
         _print_rows(done)
     else:
         print(f"{out}: {done.num_cells:,} rows")
+    if submission is not None and not as_json:
+        typer.echo(f"{submission}: {done.num_cells:,} lines of isbi_valid.predict", err=True)
     if gallery is not None and not as_json:
         typer.echo(f"{gallery}: the most and the least suspicious cells", err=True)
     if explained is not None and not as_json:
@@ -151,11 +156,17 @@ def _kept(out: Path | None) -> str:
 
 
 def _document(
-    done: Predicted, out: Path | None, gallery: Path | None, explained: Explained | None
+    done: Predicted,
+    out: Path | None,
+    submission: Path | None,
+    gallery: Path | None,
+    explained: Explained | None,
 ) -> dict[str, object]:
     document: dict[str, object] = {"num_cells": done.num_cells, "num_unreadable": done.num_unreadable}
     if out is not None:
         document["out"] = str(out)
+    if submission is not None:
+        document["submission"] = str(submission)
     if gallery is not None:
         document["gallery"] = str(gallery)
     if explained is not None:

@@ -21,6 +21,7 @@ from leukoscope.inference.journal import Journal, interrupted
 from leukoscope.inference.predictor import Predictor, check_settings
 from leukoscope.inference.rows import schema
 from leukoscope.inference.sinks import check_target, kept_rows, write_predictions
+from leukoscope.inference.submission import check_numbered
 from leukoscope.inference.submission import submission as write_submission
 
 
@@ -63,7 +64,7 @@ def predict(
         inputs: as :func:`~leukoscope.inference.inputs.resolve` takes them.
         out: ``.csv``, ``.parquet`` or ``.jsonl``; rows are written as they come and not kept in memory.
         by_subject: CSV, Parquet or JSON lines of one row a subject.
-        submission: the challenge's zip.
+        submission: the challenge's zip, 1 from a blast probability of 0.5 on.
         gallery: an HTML page of the 20 cells of highest and the 20 of lowest blast probability.
         subject_id: whose cells they all are.
         backend: ``"auto"`` (see :func:`~leukoscope.inference.fastest.choose`), ``"onnxruntime"``,
@@ -86,6 +87,8 @@ def predict(
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     cells = resolve(inputs, subject_id=subject_id)
     num_cells = cells.count()
+    if submission is not None and num_cells is not None:
+        check_numbered(cell.path for cell in cells)
     if backend == "auto" and resume and out is not None:
         backend = named_backend(interrupted(out))
     predictor = Predictor(
