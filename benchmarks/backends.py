@@ -3,7 +3,8 @@
     python benchmarks/backends.py [BUNDLE] [--cells FOLDER] [--batch 1,16,64,256] [--pairs 15] [--threads 0]
 
 BUNDLE is ``starter`` where not given. Without ``--cells`` a synthetic cohort is drawn. Of each runtime the
-median is printed and the least and most; of each pair the ratio, and over all pairs its median and quartiles.
+median is printed and the least and most, in cells a second and in milliseconds of processor a cell (these
+hardly change when the machine has other work); of each pair the ratios, over all pairs median and quartiles.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from itertools import cycle, islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,33 +31,52 @@ LEAST_CELLS = 256
 """In one timing, however small the batch."""
 
 
-def rate(backend: Backend, batches: list[np.ndarray]) -> float:
-    started = time.perf_counter()
+class Took(NamedTuple):
+    """Of one timing: cells a second, and milliseconds of processor a cell, all threads together."""
+
+    rate: float
+    spent: float
+
+
+def time_one(backend: Backend, batches: list[np.ndarray]) -> Took:
+    wall, processors = time.perf_counter(), time.process_time()
     for batch in batches:
         backend.run(batch)
-    return sum(map(len, batches)) / (time.perf_counter() - started)
+    wall, processors = time.perf_counter() - wall, time.process_time() - processors
+    num = sum(map(len, batches))
+    return Took(num / wall, 1000 * processors / num)
 
 
-def pairs(loaded: dict[str, Backend], cells: np.ndarray, num: int) -> dict[str, list[float]]:
-    """Rates of each backend, each round in the opposite order of the one before."""
+def pairs(loaded: dict[str, Backend], cells: np.ndarray, num: int) -> dict[str, list[Took]]:
+    """Timings of each backend, each round in the opposite order of the one before."""
     batches = [cells] * max(1, LEAST_CELLS // len(cells))
-    rates: dict[str, list[float]] = {name: [] for name in loaded}
+    found: dict[str, list[Took]] = {name: [] for name in loaded}
     for backend in loaded.values():
         backend.run(cells)
     for place in range(num):
         for name in list(loaded)[:: 1 if place % 2 else -1]:
-            rates[name].append(rate(loaded[name], batches))
-    return rates
+            found[name].append(time_one(loaded[name], batches))
+    return found
 
 
-def show(batch: int, rates: dict[str, list[float]]) -> None:
-    for name, found in rates.items():
-        line = f"{batch:>6}  {name:<12}{statistics.median(found):8.0f} ({min(found):.0f} to {max(found):.0f})"
+def show(batch: int, found: dict[str, list[Took]]) -> None:
+    for name, took in found.items():
+        rates, spent = zip(*took, strict=True)
+        line = f"{batch:>6}  {name:<12}{spread(rates, 0)} cells/s  {spread(spent, 2)} ms"
         if name != DEFAULT_BACKEND:
-            ratios = [a / b for a, b in zip(found, rates[DEFAULT_BACKEND], strict=True)]
-            low, middle, high = statistics.quantiles(ratios, n=4)
-            line += f"   {middle:.2f} times ({low:.2f} to {high:.2f})"
+            both = list(zip(took, found[DEFAULT_BACKEND], strict=True))
+            line += f"  rate {quartiles([a.rate / b.rate for a, b in both])}"
+            line += f", processor {quartiles([a.spent / b.spent for a, b in both])}"
         print(line, flush=True)
+
+
+def spread(values: Sequence[float], digits: int) -> str:
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def quartiles(ratios: list[float]) -> str:
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    return f"{middle:.2f} times ({low:.2f} to {high:.2f})"
 
 
 def first(folder: Path, info: BundleInfo, num: int) -> np.ndarray:
@@ -85,7 +107,7 @@ def main() -> None:
         cells = first(source, bundle.info, max(sizes))
     loaded = {name: make_backend(bundle, name, threads=options.threads) for name in runtimes()}
     print(", ".join(f"{name} {backend.version} on {backend.device}" for name, backend in loaded.items()))
-    print(f"{'batch':>6}  {'runtime':<12}cells a second, median of {options.pairs} (least to most)")
+    print(f"{'batch':>6}  {'runtime':<12}median of {options.pairs} (least to most)")
     for size in sizes:
         show(size, pairs(loaded, cells[:size], options.pairs))
 

@@ -18,7 +18,7 @@ STEP = 8
 """Cells in one request, at most. A thread that has a few cells to itself waits for no other after each layer:
 two such requests side by side take a tenth less of the processors than 16 cells on both threads."""
 MOST_STREAMS = 8
-"""Requests side by side, at most: each holds the maps of its cells."""
+"""Requests that are worked on side by side, at most: each stream holds the maps of its cells."""
 _one_at_a_time = threading.Lock()
 """Of all models: OpenVINO's Python side sets itself up during its first run, and two threads that both begin
 with one wait for each other for ever. A run takes all processors anyhow."""
@@ -47,12 +47,14 @@ class OpenvinoBackend:
             outputs = [_port(port) for port in model.outputs]
             names = check_contract(bundle, [_port(port) for port in model.inputs], outputs)
             self._places = [[port.name for port in outputs].index(name) for name in names]
-            self._requests = [compiled.create_infer_request() for _ in range(_streams(threads))]
+            self._streams = _streams(threads)
+            # two for each, so that no stream waits while another is held up
+            self._requests = [compiled.create_infer_request() for _ in range(2 * self._streams)]
 
     def run(self, batch: np.ndarray) -> Outputs:
         """Outputs for cells uint8 (N, S, S, 3)."""
         batch = checked(batch, self._side)
-        step = min(STEP, -(-len(batch) // len(self._requests)))
+        step = min(STEP, -(-len(batch) // self._streams))
         with _one_at_a_time:
             return join(self._ask([batch[start : start + step] for start in range(0, len(batch), step)]))
 
