@@ -97,6 +97,19 @@ def test_what_was_interrupted_becomes_the_whole(tmp_path, tiny_bundle, folder, b
     )
 
 
+def test_what_could_not_be_read_before_is_counted_without_reading_rows_again(
+    tmp_path, tiny_bundle, folder, breaking, monkeypatch
+):
+    out = tmp_path / "cells.csv"
+    mend = breaking(15)
+    with pytest.raises(KeyboardInterrupt):
+        predict(tiny_bundle, folder, out=out, batch_size=16)
+    mend()
+    monkeypatch.delattr("leukoscope.inference.predict.kept_rows")
+    done = predict(tiny_bundle, folder, out=out, batch_size=16, resume=True)
+    assert (done.num_cells, done.num_unreadable) == (300, 2)
+
+
 def test_names_come_back_as_they_were_and_are_no_formulas(tmp_path, tiny_bundle, folder):
     out = tmp_path / "cells.csv"
     predict(tiny_bundle, folder, out=out)
@@ -205,5 +218,5 @@ def test_the_note_says_how_far_it_is(tmp_path, tiny_bundle, folder, breaking):
     with pytest.raises(KeyboardInterrupt):
         predict(tiny_bundle, folder, out=out, batch_size=16)
     note = json.loads((tmp_path / "cells.csv.partial.json").read_text())
-    assert note["num_rows"] == 48
+    assert (note["num_rows"], note["num_unreadable"]) == (48, 0)
     assert note["place"] == partial_path(out).stat().st_size

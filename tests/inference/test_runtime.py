@@ -55,7 +55,12 @@ MEMORY = """
 import sys
 from leukoscope.inference.predict import predict
 
-done = predict(sys.argv[1], sys.argv[2], out=sys.argv[3])
+def cells(folder, kind):
+    if kind == "names":
+        return iter(f"{folder}/{place}.bmp" for place in range(int(sys.argv[5])))
+    return folder if kind == "folder" else f"{folder}/*.bmp"
+
+done = predict(sys.argv[1], cells(sys.argv[2], sys.argv[4]), out=sys.argv[3], backend="onnxruntime")
 status = open("/proc/self/status").read()
 print(done.num_cells, done.num_unreadable, status.split("VmHWM:")[1].split()[0])
 """
@@ -82,23 +87,37 @@ def small_cells(folder: Path) -> list[Path]:
     return files
 
 
-def peak_megabytes(bundle: Path, folder: Path, out: Path, num: int) -> float:
-    cells, unreadable, kilobytes = run(MEMORY, bundle, folder, out).split()
+def peak_megabytes(bundle: Path, folder: Path, kind: str, num: int) -> float:
+    out = folder.with_suffix(".parquet")
+    cells, unreadable, kilobytes = run(MEMORY, bundle, folder, out, kind, num).split()
     assert (int(cells), int(unreadable)) == (num, 0)
     return int(kilobytes) / 1024
 
 
+reads_peaks = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak from /proc")
+
+
+@reads_peaks
+def test_five_times_the_cells_take_no_more_memory(make_bundle, tmp_path):
+    files, bundle = small_cells(tmp_path / "cells"), make_bundle(tmp_path / "m.leuko")
+    few = peak_megabytes(bundle, many_links(tmp_path / "few", files, 1_000), "folder", 1_000)
+    many = peak_megabytes(bundle, many_links(tmp_path / "many", files, 5_000), "folder", 5_000)
+    assert many - few < 30, f"{few:.0f} MB for 1,000 cells, {many:.0f} MB for 5,000"
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak from /proc")
-def test_memory_does_not_grow_with_the_number_of_cells(make_bundle, tmp_path):
+@reads_peaks
+@pytest.mark.parametrize("kind", ["folder", "names", "pattern"])
+def test_memory_does_not_grow_with_the_number_of_cells(make_bundle, tmp_path, kind):
     import polars as pl
 
     files = small_cells(tmp_path / "cells")
     bundle = make_bundle(tmp_path / "m.leuko")
     few = many_links(tmp_path / "few", files, 2_000)
     many = many_links(tmp_path / "many", files, 100_000)
-    small = peak_megabytes(bundle, few, tmp_path / "few.parquet", 2_000)
-    large = peak_megabytes(bundle, many, tmp_path / "many.parquet", 100_000)
+    small = peak_megabytes(bundle, few, kind, 2_000)
+    large = peak_megabytes(bundle, many, kind, 100_000)
     assert large - small < 60, f"{small:.0f} MB for 2,000 cells, {large:.0f} MB for 100,000"
     ids = pl.read_parquet(tmp_path / "many.parquet", columns=["cell_id"])["cell_id"]
-    assert ids.to_list() == [f"{place}.bmp" for place in range(100_000)]
+    before = "" if kind == "folder" else f"{many}/"
+    assert ids.to_list() == [f"{before}{place}.bmp" for place in range(100_000)]

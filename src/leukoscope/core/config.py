@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from leukoscope.errors import ConfigError
@@ -78,6 +77,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: if the file is no YAML or holds no mapping.
     """
+    import yaml
+
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -90,6 +91,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def write_yaml(data: Mapping[str, Any]) -> str:
     """``data`` as YAML text, keys in their order."""
+    import yaml
+
     return yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True)
 
 
@@ -102,6 +105,8 @@ def override(data: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]
     >>> override({"train": {"epochs": 5}}, ["train.epochs=8", "seed=1"])
     {'train': {'epochs': 8}, 'seed': 1}
     """
+    import yaml
+
     result = _copied(data)
     for setting in settings:
         key, found, text = setting.partition("=")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 KILLED = 9
 """The signal by which Linux ends a process when the memory is not enough."""
@@ -66,17 +65,27 @@ def ordered_map(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+async def on_thread(work: Callable[..., R], *arguments: Any, **settings: Any) -> R:
+    """What ``work`` gives, worked out on a thread while the event loop goes on."""
+    import asyncio  # takes a twentieth of the time in which a model is loaded
+
+    return await asyncio.to_thread(work, *arguments, **settings)
+
+
 async def beside_loop(items: Generator[T, None, None]) -> AsyncGenerator[T, None]:
     """The items of a generator that blocks, each worked out on a thread while the event loop goes on.
 
     The next one is begun when it is asked for. When the reader leaves early or is cancelled, it goes at once;
     ``items`` is closed behind the step under way, on the same thread, which then ends.
 
+    >>> import asyncio
     >>> async def collect() -> list[int]:
     ...     return [item async for item in beside_loop(item for item in (1, 2))]
     >>> asyncio.run(collect())
     [1, 2]
     """
+    import asyncio
+
     loop, end = asyncio.get_running_loop(), object()
     pool = ThreadPoolExecutor(1, thread_name_prefix="leukoscope")
     try:

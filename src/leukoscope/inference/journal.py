@@ -41,12 +41,14 @@ class Finished(Config):
     Attributes:
         run: what makes the rows what they are; a run that goes on must say the same.
         num_rows: that are whole.
+        num_unreadable: those of them with an error.
         place: where they end: bytes of a file, parts of a folder.
         inputs: SHA-256 over id and path of these rows, in order.
     """
 
     run: dict[str, str]
     num_rows: int = 0
+    num_unreadable: int = 0
     place: int = 0
     inputs: str = hashlib.sha256().hexdigest()
 
@@ -127,6 +129,7 @@ class Journal:
         self.finished = self.finished.model_copy(
             update={
                 "num_rows": self.finished.num_rows + rows.height,
+                "num_unreadable": self.finished.num_unreadable + rows["error"].count(),
                 "place": place,
                 "inputs": self._digest.hexdigest(),
             }

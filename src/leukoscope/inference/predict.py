@@ -108,8 +108,12 @@ def predict(
         else:
             run = metadata | {"views": str(predictor.views), "batch_size": str(predictor.batch_size)}
             journal = Journal(out, run, resume=resume)
-            kept = kept_rows(Path(out), journal, schema(predictor.bundle.info))
-            deque(tally.watch(kept, bar.skip), maxlen=0)
+            bar.skip(journal.finished.num_rows)
+            if tally.keeps:
+                kept = kept_rows(Path(out), journal, schema(predictor.bundle.info))
+                deque(tally.watch(kept, _show_nothing), maxlen=0)
+            else:
+                tally.count(journal.finished.num_rows, journal.finished.num_unreadable)
             chunks = tally.watch(predictor.rows(journal.rest_of(cells)), bar.advance)
             write_predictions(chunks, out, metadata, journal)
     subjects = None
@@ -122,6 +126,10 @@ def predict(
         write_gallery(extremes, gallery, metadata, bundle_name=predictor.bundle.info.name)
     table = PredictionTable(tally.frame(), metadata) if out is None else None
     return Predicted(tally.num_cells, tally.num_unreadable, table, subjects)
+
+
+def _show_nothing(_steps: int) -> None:
+    """Rows of an earlier run are shown all at once."""
 
 
 def _needed(by_subject: object, submission: object) -> tuple[str, ...]:
@@ -139,10 +147,18 @@ class _Tally:
         self._extremes = extremes
         self.num_cells = self.num_unreadable = 0
 
+    @property
+    def keeps(self) -> bool:
+        """Whether it needs to see rows, not their number alone."""
+        return self._columns != () or self._extremes is not None
+
+    def count(self, num_cells: int, num_unreadable: int) -> None:
+        self.num_cells += num_cells
+        self.num_unreadable += num_unreadable
+
     def watch(self, chunks: Iterable[pl.DataFrame], show: Callable[[int], None]) -> Iterator[pl.DataFrame]:
         for chunk in chunks:
-            self.num_cells += chunk.height
-            self.num_unreadable += chunk.height - chunk["error"].null_count()
+            self.count(chunk.height, chunk["error"].count())
             if self._extremes is not None:
                 self._extremes.add(chunk)
             if self._columns != ():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
 from contextlib import aclosing, closing
@@ -16,7 +15,7 @@ import polars as pl
 
 from leukoscope.bundle.read import Bundle, open_bundle
 from leukoscope.core.inner_threads import no_inner_threads
-from leukoscope.core.parallel import beside_loop, num_cpus, ordered_map
+from leukoscope.core.parallel import beside_loop, num_cpus, on_thread, ordered_map
 from leukoscope.errors import BundleError, UsageError
 from leukoscope.evaluation.table import PredictionTable
 from leukoscope.inference.backends import Backend, Outputs, make_backend, what_ran
@@ -175,20 +174,20 @@ class Predictor:
         self, inputs: InputLike | Iterable[InputLike] | Inputs, *, subject_id: str | None = None
     ) -> PredictionTable:
         """:meth:`predict` beside an event loop. An iterator of inputs is read on a thread."""
-        cells = await asyncio.to_thread(self._cells, inputs, subject_id)
+        cells = await on_thread(self._cells, inputs, subject_id)
         chunks = [rows async for rows in beside_loop(self.rows(cells))]
-        return await asyncio.to_thread(self._table, chunks, cells)
+        return await on_thread(self._table, chunks, cells)
 
     async def apredict_one(self, image: InputLike, *, subject_id: str | None = None) -> CellResult:
         """:meth:`predict_one` beside an event loop; as many at once as the loop's threads."""
-        return await asyncio.to_thread(self.predict_one, image, subject_id=subject_id)
+        return await on_thread(self.predict_one, image, subject_id=subject_id)
 
     async def apredict_each(
         self, inputs: InputLike | Iterable[InputLike] | Inputs, *, subject_id: str | None = None
     ) -> AsyncGenerator[CellResult, None]:
         """:meth:`predict_each` beside an event loop, for ``async for``. An iterator of inputs is read on a
         thread, no faster than results are taken."""
-        cells = await asyncio.to_thread(self._cells, inputs, subject_id)
+        cells = await on_thread(self._cells, inputs, subject_id)
         async with aclosing(beside_loop(self.rows(cells))) as chunks:
             async for rows in chunks:
                 for result in results(rows, self.bundle.info.classes):
@@ -224,16 +223,17 @@ class Predictor:
         if not pixels:
             return Judged(make_rows(batch, Answers.none(), self.bundle), None)
         outputs = run_views(self.backend, np.stack(pixels), self.views)
-        answers = Answers(outputs.logits, self._novelty(outputs.embedding))
+        answers = Answers(outputs.logits, self.novelty(outputs.embedding))
         return Judged(make_rows(batch, answers, self.bundle), outputs)
 
-    def _answer(self, asked: Asked) -> Asked:
-        return answer(asked, lambda pixels: run_views(self.backend, pixels, self.views), self._novelty)
-
-    def _novelty(self, embedding: np.ndarray) -> np.ndarray:
+    def novelty(self, embedding: np.ndarray) -> np.ndarray:
+        """How far embeddings (N, D) are from anything in training, float32 (N,); NaN without references."""
         if self._references is None:
             return np.full(len(embedding), np.nan, np.float32)
         return self._references.distance(embedding)
+
+    def _answer(self, asked: Asked) -> Asked:
+        return answer(asked, lambda pixels: run_views(self.backend, pixels, self.views), self.novelty)
 
     def _cells(self, inputs: InputLike | Iterable[InputLike] | Inputs, subject_id: str | None) -> Inputs:
         self._check_open()
