@@ -272,7 +272,11 @@ class Cell(Base):
 
 
 class Decision(Base):
-    """One step in the history of a cell. What was done to several cells at once shares an ``action_id``."""
+    """One step in the history of a cell. What was done to several cells at once shares an ``action_id``.
+
+    ``before``, ``before_by`` and ``before_at`` are what the cell had as ``decision``, ``reviewed_by`` and
+    ``reviewed_at`` before it; ``is_undone`` says that it was taken back since.
+    """
 
     __tablename__ = "decisions"
     __table_args__ = (_one_of("decision", DECISIONS), Index("ix_decisions_action", "case_id", "action_id"))
@@ -284,7 +288,9 @@ class Decision(Base):
     action_id: Mapped[str] = mapped_column(String(32))
     kind: Mapped[str] = mapped_column(String(16))
     before: Mapped[str] = mapped_column(String(16))
-    was_reviewed: Mapped[bool]
+    before_by: Mapped[int | None]
+    before_at: Mapped[datetime | None]
+    is_undone: Mapped[bool] = mapped_column(default=False)
     decision: Mapped[str] = mapped_column(String(16))
     decided_at: Mapped[datetime] = mapped_column(default=utc_now)
 

@@ -275,7 +275,9 @@ def upgrade() -> None:
         sa.Column("action_id", sa.String(length=32), nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("before", sa.String(length=16), nullable=False),
-        sa.Column("was_reviewed", sa.Boolean(), nullable=False),
+        sa.Column("before_by", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("before_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("is_undone", sa.Boolean(), nullable=False),
         sa.Column("decision", sa.String(length=16), nullable=False),
         sa.Column("decided_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint(
