@@ -87,7 +87,7 @@ def plain_name(name: str, limits: UploadLimits) -> str:
     return "".join(letter for letter in last if letter.isprintable())[-limits.max_name :] or "unnamed"
 
 
-def is_zip(name: str, start: bytes) -> bool:
+def is_zip(start: bytes) -> bool:
     """Whether an upload is a zip, by its first bytes; names are not believed."""
     return start.startswith((b"PK\x03\x04", b"PK\x05\x06"))
 
