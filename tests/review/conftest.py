@@ -7,7 +7,9 @@ import uuid
 from types import SimpleNamespace
 
 import pytest
+from argon2 import PasswordHasher
 
+from leukoscope.review.auth import passwords
 from leukoscope.review.auth.accounts import accept, invite, invite_first
 from leukoscope.review.auth.rights import Actor
 from leukoscope.review.services.bundles import Bundles
@@ -18,6 +20,14 @@ from leukoscope.review.services.uploads import UploadLimits, receive
 from leukoscope.review.store.database import Database
 from leukoscope.review.store.images import ImageStore
 from leukoscope.review.store.migrate import migrate
+
+
+@pytest.fixture(autouse=True)
+def quick_passwords(monkeypatch):
+    """Hashes of a thousandth of the cost: what is tested is not how long Argon2 takes."""
+    monkeypatch.setattr(passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+    passwords._nobodys.cache_clear()
+
 
 PASSWORD = "three quiet green apples"
 
