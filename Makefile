@@ -58,7 +58,7 @@ format: $(READY)
 lock: $(READY)
 	$(BIN)/python -m uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-find-links \
 	  --no-emit-index-url --extra train --extra explain --extra adapters --extra openvino --extra int8 \
-	  --extra scale --extra mlflow --extra dev pyproject.toml -o requirements.lock
+	  --extra scale --extra serve --extra postgres --extra mlflow --extra dev pyproject.toml -o requirements.lock
 	echo uv | $(BIN)/python -m uv pip compile --quiet --upgrade --universal --generate-hashes \
 	  --no-emit-find-links --no-emit-index-url --no-header --no-annotate - -o bootstrap.lock
 	$(BIN)/python -m uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-find-links \

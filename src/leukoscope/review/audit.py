@@ -1,0 +1,124 @@
+"""The trail of everything that was done: entries are only added, each chained to the last by its hash.
+
+An entry is written in the transaction of the change that it tells of, so that there is never one without the
+other. ``entry_hash`` is the SHA-256 of the entry's canonical JSON, the hash before it included; a changed,
+missing or reordered entry breaks the chain from there on. Entries cut off at the end leave the chain whole:
+the head that was exported or printed on a report shows them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from leukoscope.review.store.tables import AuditEntry, AuditHead, utc_now
+
+FIRST = "0" * 64
+"""The hash before the first entry."""
+
+
+class Head(NamedTuple):
+    """The end of the trail: how many entries there are, and the hash of the last."""
+
+    number: int
+    entry_hash: str
+
+
+class Break(NamedTuple):
+    """Where the trail does not hold, and how."""
+
+    number: int
+    what: str
+
+
+def record(
+    session: Session, actor: str, action: str, case_id: int | None = None, /, **details: Any
+) -> AuditEntry:
+    """Add an entry, in the caller's transaction.
+
+    Args:
+        session: a writing one.
+        actor: the username; ``"system"`` for what nobody asked for.
+        action: what was done, as ``"case signed"``.
+        case_id: to which case.
+        details: values that JSON can hold.
+
+    Returns:
+        The entry, numbered and chained.
+    """
+    head = session.execute(select(AuditHead).with_for_update()).scalar_one()
+    entry = AuditEntry(
+        number=head.number + 1,
+        written_at=utc_now(),
+        actor=actor,
+        action=action,
+        case_id=case_id,
+        details=details,
+        previous_hash=head.entry_hash,
+    )
+    entry.entry_hash = hash_of(entry)
+    session.add(entry)
+    head.number, head.entry_hash = entry.number, entry.entry_hash
+    session.flush()
+    return entry
+
+
+def head(session: Session) -> Head:
+    """Where the trail ends now."""
+    row = session.execute(select(AuditHead)).scalar_one()
+    return Head(row.number, row.entry_hash)
+
+
+def hash_of(entry: AuditEntry) -> str:
+    """SHA-256 of an entry's canonical JSON: keys sorted, no blanks, UTF-8, times to the microsecond."""
+    document = {
+        "number": entry.number,
+        "written_at": _written(entry.written_at),
+        "actor": entry.actor,
+        "action": entry.action,
+        "case_id": entry.case_id,
+        "details": entry.details,
+        "previous_hash": entry.previous_hash,
+    }
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _written(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def verify(session: Session, heads: Iterable[Head] = ()) -> list[Break]:
+    """Every place where the trail does not hold; an empty list where it does.
+
+    Args:
+        session: to read with.
+        heads: ends of the trail as they were exported or printed earlier; each must still be in it.
+    """
+    breaks, expected, number = list[Break](), FIRST, 0
+    wanted = {head.number: head.entry_hash for head in heads if head.number}
+    for entry in session.scalars(
+        select(AuditEntry).order_by(AuditEntry.number).execution_options(yield_per=1000)
+    ):
+        number += 1
+        if entry.number != number:
+            breaks.append(Break(number, f"entries {number} to {entry.number - 1} are missing"))
+            number = entry.number
+        elif entry.previous_hash != expected:
+            breaks.append(Break(number, "does not follow the entry before it"))
+        if hash_of(entry) != entry.entry_hash:
+            breaks.append(Break(number, "was changed"))
+        if wanted.pop(number, entry.entry_hash) != entry.entry_hash:
+            breaks.append(Break(number, "is not the entry whose hash was exported"))
+        expected = entry.entry_hash
+    breaks += [Break(place, "was exported, and is missing") for place in sorted(wanted)]
+    end = head(session)
+    if end != Head(number, expected):
+        breaks.append(Break(end.number, "is named as the last entry, and is not"))
+    return breaks

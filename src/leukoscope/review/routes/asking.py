@@ -1,0 +1,107 @@
+"""Who asks, and what a route needs to answer: the room, the actor, the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from fastapi import Depends, Form, Header, Request, Response
+from fastapi.templating import Jinja2Templates
+from sqlalchemy import select
+
+from leukoscope.core.provenance import RESEARCH_USE_ONLY
+from leukoscope.errors import LeukoscopeError
+from leukoscope.review.auth import sessions, tokens
+from leukoscope.review.auth.rights import Actor, ForbiddenError
+from leukoscope.review.room import Room
+from leukoscope.review.store.tables import LoginSession, utc_now
+
+COOKIE = "leukoscope"
+
+HERE = Path(__file__).parent.parent
+templates = Jinja2Templates(HERE / "templates")
+templates.env.globals["research_use_only"] = RESEARCH_USE_ONLY
+
+
+class NotSignedInError(LeukoscopeError):
+    """Nobody is signed in; a browser is sent to the door."""
+
+
+class Asking(NamedTuple):
+    """A person at a browser: who they are, and the word that their forms carry."""
+
+    actor: Actor
+    csrf_token: str
+    token: str
+
+
+def room_of(request: Request) -> Room:
+    """The room that this server is of."""
+    room: Room = request.app.state.room
+    return room
+
+
+def asking(request: Request) -> Asking:
+    """The person at the browser.
+
+    Raises:
+        NotSignedInError: when there is none.
+    """
+    room, token = room_of(request), request.cookies.get(COOKIE, "")
+    with room.database.read() as session:
+        found = sessions.find(session, token)
+        if found is None:
+            raise NotSignedInError("nobody is signed in", hint="sign in")
+        actor, csrf_token = Actor.of(found.user), found.csrf_token
+        stale = sessions.is_to_be_noted(found)
+    if stale:
+        with room.database.write() as session:
+            row = session.scalars(
+                select(LoginSession).where(LoginSession.token_hash == found.token_hash)
+            ).one()
+            row.seen_at = utc_now()
+    return Asking(actor, csrf_token, token)
+
+
+def changing(
+    request: Request,
+    who: Annotated[Asking, Depends(asking)],
+    csrf_token: Annotated[str, Form()] = "",
+    x_csrf_token: Annotated[str, Header()] = "",
+) -> Asking:
+    """The person at the browser, whose form or request carries the word that only our own pages know.
+
+    Raises:
+        ForbiddenError: when it does not.
+    """
+    with room_of(request).database.read() as session:
+        found = sessions.find(session, who.token)
+    if found is None or not sessions.is_own_form(found, csrf_token or x_csrf_token):
+        raise ForbiddenError("this form is of another session", hint="load the page again")
+    return who
+
+
+def calling(request: Request, authorization: Annotated[str, Header()] = "") -> Actor:
+    """The program that asks, by its key.
+
+    Raises:
+        NotSignedInError: without a key that lives.
+    """
+    kind, _, text = authorization.partition(" ")
+    with room_of(request).database.read() as session:
+        actor = tokens.actor_of(session, text.strip()) if kind.lower() == "bearer" else None
+    if actor is None:
+        raise NotSignedInError("no key, or one that opens nothing", hint="send Authorization: Bearer KEY")
+    return actor
+
+
+def page(request: Request, name: str, who: Asking | None = None, **values: Any) -> Response:
+    """A page, or a part of one, from its template."""
+    shared = {"who": who, "room": room_of(request)}
+    return templates.TemplateResponse(request, name, shared | values)
+
+
+RoomOf = Annotated[Room, Depends(room_of)]
+Who = Annotated[Asking, Depends(asking)]
+Changing = Annotated[Asking, Depends(changing)]
+Calling = Annotated[Actor, Depends(calling)]

@@ -1,0 +1,85 @@
+"""What goes wrong becomes one shape: a page in plain words for people, one JSON object for programs."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse
+from sqlalchemy.orm.exc import StaleDataError
+from starlette.exceptions import HTTPException
+
+from leukoscope.errors import ConfigError, ImageError, LeukoscopeError, UsageError
+from leukoscope.review.auth.accounts import SignInError
+from leukoscope.review.auth.rights import ForbiddenError, NotFoundError
+from leukoscope.review.routes.asking import NotSignedInError, page
+from leukoscope.review.services.intake import ConflictError
+from leukoscope.review.services.uploads import UploadError
+
+log = logging.getLogger(__name__)
+
+STATUS: dict[type[LeukoscopeError], int] = {
+    NotSignedInError: 401,
+    SignInError: 401,
+    ForbiddenError: 403,
+    NotFoundError: 404,
+    ConflictError: 409,
+    UploadError: 422,
+    ImageError: 422,
+    UsageError: 422,
+    ConfigError: 422,
+}
+
+
+def status_of(error: LeukoscopeError) -> int:
+    """The HTTP status of an error; 500 for one that nobody expects here."""
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+
+
+def install(app: FastAPI) -> None:
+    """Answer all errors of an application so."""
+    app.add_exception_handler(LeukoscopeError, _ours)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(StaleDataError, _stale)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def _ours(request: Request, error: Any) -> Response:
+    return _answer(request, status_of(error), error.message, error.hint)
+
+
+def _invalid(request: Request, error: Any) -> Response:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"][1:]) or "the request"
+    return _answer(request, 422, f"{where}: {first['msg']}", "look it up under /api/v1/docs")
+
+
+def _http(request: Request, error: Any) -> Response:
+    return _answer(request, error.status_code, str(error.detail), "", headers=error.headers)
+
+
+def _stale(request: Request, _error: Any) -> Response:
+    return _answer(request, 409, "somebody changed this case at the same moment", "load the page again")
+
+
+def _unexpected(request: Request, error: Any) -> Response:
+    log.exception("unexpected error at %s", request.url.path, exc_info=error)
+    return _answer(
+        request, 500, "something went wrong that should not", "what was done before is kept; tell us"
+    )
+
+
+def _answer(
+    request: Request, status: int, message: str, hint: str, headers: dict[str, str] | None = None
+) -> Response:
+    if request.url.path.startswith("/api/"):
+        body = {"error": {"status": status, "message": message, "hint": hint}}
+        return JSONResponse(body, status, headers=headers)
+    if status == 401 and request.method == "GET" and "hx-request" not in request.headers:
+        return RedirectResponse("/sign-in", 303)
+    response = page(request, "failure.html", status=status, message=message, hint=hint)
+    response.status_code = status
+    return response

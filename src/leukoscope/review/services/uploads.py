@@ -1,0 +1,149 @@
+"""What is taken in: single images and zips of images, under limits, each file with its outcome."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import IO, NamedTuple
+
+from leukoscope.cells.decode import IMAGE_SUFFIXES, decode
+from leukoscope.cells.limits import Limits
+from leukoscope.core.config import Config
+from leukoscope.core.files import sha256_bytes
+from leukoscope.errors import ImageError, LeukoscopeError
+from leukoscope.review.store.images import ImageStore, StoredImage
+
+
+class UploadLimits(Config):
+    """How much is taken in.
+
+    Attributes:
+        max_bytes: of one image file.
+        max_pixels: of one image.
+        max_files: of one upload; a zip's members count.
+        max_zip_bytes: of a zip.
+        max_unpacked_bytes: of all members of a zip together.
+        max_ratio: of these to the zip's own.
+        max_depth: folders in a member's name.
+        max_name: characters of a name.
+    """
+
+    max_bytes: int = 64 * 2**20
+    max_pixels: int = 25_000_000
+    max_files: int = 20_000
+    max_zip_bytes: int = 4 * 2**30
+    max_unpacked_bytes: int = 16 * 2**30
+    max_ratio: float = 200.0
+    max_depth: int = 8
+    max_name: int = 255
+
+    @property
+    def image(self) -> Limits:
+        """Those of one image, as the decoder takes them."""
+        return Limits(max_bytes=self.max_bytes, max_pixels=self.max_pixels)
+
+
+class Received(NamedTuple):
+    """One file that came.
+
+    Attributes:
+        name: as it was called, cut to what can be shown.
+        num_bytes: of the file as it came.
+        sha256: of the same.
+        image: the copy that is kept, ``None`` where ``reason`` says why there is none.
+        reason: why it was not taken.
+    """
+
+    name: str
+    num_bytes: int
+    sha256: str
+    image: StoredImage | None
+    reason: str | None
+
+
+class UploadError(LeukoscopeError):
+    """A whole upload that is not taken: a zip that is none, or that is made to do harm."""
+
+
+def receive(name: str, data: bytes, store: ImageStore, limits: UploadLimits) -> Received:
+    """Take one image: decode it under limits, and keep its pixels."""
+    shown, digest = plain_name(name, limits), sha256_bytes(data)
+    try:
+        image = store.put(decode(data, name=shown, limits=limits.image))
+    except ImageError as error:
+        return Received(shown, len(data), digest, None, error.reason)
+    return Received(shown, len(data), digest, image, None)
+
+
+def plain_name(name: str, limits: UploadLimits) -> str:
+    r"""The last part of a name, without what a screen or a file system could stumble over.
+
+    >>> plain_name("C:\\cells\\a\x00b.bmp", UploadLimits()), plain_name("../../x.png", UploadLimits())
+    ('ab.bmp', 'x.png')
+    """
+    last = PurePosixPath(name.replace("\\", "/")).name
+    return "".join(letter for letter in last if letter.isprintable())[-limits.max_name :] or "unnamed"
+
+
+def is_zip(start: bytes) -> bool:
+    """Whether an upload is a zip, by its first bytes; names are not believed."""
+    return start.startswith((b"PK\x03\x04", b"PK\x05\x06"))
+
+
+def members(stream: IO[bytes], limits: UploadLimits) -> Iterator[tuple[str, bytes]]:
+    """Name and bytes of every image in a zip, one at a time.
+
+    Sizes in a zip's directory are claims: what is unpacked is counted while it is unpacked.
+
+    Raises:
+        UploadError: when it is damaged, encrypted, too large, or names a place outside.
+    """
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            wanted = _checked(archive, limits)
+            left = _allowance(stream, limits)
+            for entry in wanted:
+                data = _unpacked(archive, entry, min(limits.max_bytes, left))
+                left -= len(data)
+                yield entry.filename, data
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise UploadError(f"the zip cannot be read: {error}") from None
+
+
+def _checked(archive: zipfile.ZipFile, limits: UploadLimits) -> list[zipfile.ZipInfo]:
+    entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+    for entry in entries:
+        path = PurePosixPath(entry.filename.replace("\\", "/"))
+        if path.is_absolute() or ".." in path.parts or "\0" in entry.filename:
+            raise UploadError(f"the zip names a place outside of it: {entry.filename!r}")
+        if len(path.parts) > limits.max_depth or len(entry.filename) > limits.max_name * limits.max_depth:
+            raise UploadError(f"a name in the zip is too long or too deep: {entry.filename[:80]!r}")
+        if entry.flag_bits & 1:
+            raise UploadError("the zip is encrypted: unpack it first")
+    wanted = [entry for entry in entries if _is_image(entry.filename)]
+    if len(wanted) > limits.max_files:
+        raise UploadError(f"the zip holds {len(wanted):,} images, at most {limits.max_files:,} are taken")
+    return wanted
+
+
+def _is_image(name: str) -> bool:
+    path = PurePosixPath(name)
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+    return not hidden and path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def _allowance(stream: IO[bytes], limits: UploadLimits) -> int:
+    size = stream.seek(0, 2)
+    if size > limits.max_zip_bytes:
+        raise UploadError(f"the zip has {size:,} bytes, at most {limits.max_zip_bytes:,} are taken")
+    return int(min(limits.max_unpacked_bytes, size * limits.max_ratio))
+
+
+def _unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, most: int) -> bytes:
+    with archive.open(entry) as stream:
+        data = stream.read(most + 1)
+    if len(data) > most:
+        raise UploadError(f"the zip unpacks to more than is taken, at {entry.filename!r}")
+    return data

@@ -1,0 +1,1 @@
+"""What the review room keeps: tables, their migrations, and how they are read and written."""
