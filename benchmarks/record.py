@@ -1,5 +1,7 @@
-"""What was measured, on which machine, with which versions: one JSON file for each measurement, one page for
-all of them."""
+"""What was measured, on which machine, with which versions: one JSON file for each measurement.
+
+``page.py`` makes one page of all of them.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from typing import Any
 
 from leukoscope.core.files import write_json
 
-BENCHMARKS = Path(__file__).parents[1]
+BENCHMARKS = Path(__file__).parent
 RESULTS = BENCHMARKS / "results"
 PACKAGES = ("leukoscope", "torch", "lightning", "timm", "numpy")
 
@@ -48,6 +50,11 @@ def versions() -> dict[str, str]:
 def spread(values: Sequence[float]) -> dict[str, Any]:
     """Median, least and greatest of the ratios of the pairs, and how many pairs there were."""
     return {"median": median(values), "least": min(values), "greatest": max(values), "num": len(values)}
+
+
+def once(value: float) -> dict[str, Any]:
+    """The spread of a single value."""
+    return spread([value])
 
 
 def keep(kind: str, name: str, found: dict[str, Any], *, folder: Path = RESULTS) -> Path:

@@ -1,0 +1,79 @@
+"""Prediction beside the documents' way (Keras) and plain torch, measured in turn in one run.
+
+    python benchmarks/peers.py throughput BUNDLE [--int8 BUNDLE] [--cells FOLDER] [--num 320] [--add]
+    python benchmarks/peers.py start [BUNDLE] [--cells FOLDER] [--rounds 7]
+
+``throughput``: from 450x450 BMP files to a CSV with the ResNet50 of benchmarks/train_resnet50.py, whose
+``weights.safetensors`` both peers load; cells a second from the end of the first batch on, so that no start
+counts. ``--int8`` is the same bundle from ``leukoscope export --int8``. ``--add`` adds rounds to those kept.
+``start``: one picture, a cold process, the starter beside a small network of each peer; the disk's cache is
+warm and Python's modules are compiled.
+
+Without ``--cells`` a synthetic cohort is drawn. Keras needs benchmarks/keras/.venv, which ``make bench``
+makes; nothing else should run on the machine. The results lie in benchmarks/results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from leukoscope.cohort.synth import synthesize
+from leukoscope.inference.inputs import resolve
+from page import in_words
+from prediction import start, throughput
+from record import RESULTS, keep
+
+
+@contextmanager
+def cells_of(given: Path | None) -> Iterator[Path]:
+    """The folder that was named, or a cohort that is drawn and removed."""
+    with tempfile.TemporaryDirectory() as name:
+        yield given or synthesize(Path(name) / "cohort", subjects=8, cells_per_subject=40, unlabelled=0)
+
+
+def measure_throughput(options: argparse.Namespace) -> Path:
+    bundles = {"fp32": Path(options.bundle)} | ({"int8": options.int8} if options.int8 else {})
+    weights = bundles["fp32"] / "weights.safetensors"
+    programs = throughput.commands(bundles, weights, options.backend)
+    with cells_of(options.cells) as source, tempfile.TemporaryDirectory() as name:
+        folder = throughput.linked(source, Path(name) / "cells", options.num)
+        rounds, versions = throughput.measure(programs, folder, rounds=options.rounds)
+    before = RESULTS / "throughput-resnet50.json"
+    if options.add and before.is_file():
+        rounds = json.loads(before.read_text())["rounds"] + rounds
+    found = {"cells": options.num, "drawn": options.cells is None, "peer_versions": versions}
+    return keep("throughput", "resnet50", found | throughput.compared(rounds))
+
+
+def measure_start(options: argparse.Namespace) -> Path:
+    with cells_of(options.cells) as source:
+        cell = source.absolute() / next(iter(resolve(source))).path
+        found = start.measure(cell, bundle=options.bundle, rounds=options.rounds)
+    return keep("start", Path(options.bundle).stem, found)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("command", choices=("throughput", "start"))
+    parser.add_argument("bundle", nargs="?", default="starter")
+    parser.add_argument("--int8", type=Path, metavar="BUNDLE")
+    parser.add_argument("--cells", type=Path, metavar="FOLDER")
+    parser.add_argument("--num", type=int, default=320)
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--backend", default="auto", help="of leukoscope predict")
+    parser.add_argument("--add", action="store_true")
+    options = parser.parse_args()
+    options.rounds = options.rounds or (5 if options.command == "throughput" else 7)
+    path = {"throughput": measure_throughput, "start": measure_start}[options.command](options)
+    print(path, in_words(json.loads(path.read_text())), sep="\n")
+
+
+if __name__ == "__main__":
+    main()
