@@ -1,4 +1,4 @@
-"""Prediction beside the documents' way (Keras) and plain torch, measured in turn in one run.
+"""Prediction beside the documents' way (Keras) and plain torch, measured in turn in one run, on two cores.
 
     python benchmarks/peers.py throughput BUNDLE [--int8 BUNDLE] [--cells FOLDER] [--num 320] [--add]
     python benchmarks/peers.py start [BUNDLE] [--cells FOLDER] [--rounds 7]
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,12 +43,12 @@ def measure_throughput(options: argparse.Namespace) -> Path:
     programs = throughput.commands(bundles, weights, options.backend)
     with cells_of(options.cells) as source, tempfile.TemporaryDirectory() as name:
         folder = throughput.linked(source, Path(name) / "cells", options.num)
-        rounds, versions = throughput.measure(programs, folder, rounds=options.rounds)
+        found = throughput.measure(programs, folder, rounds=options.rounds)
     before = RESULTS / "throughput-resnet50.json"
     if options.add and before.is_file():
-        rounds = json.loads(before.read_text())["rounds"] + rounds
-    found = {"cells": options.num, "drawn": options.cells is None, "peer_versions": versions}
-    return keep("throughput", "resnet50", found | throughput.compared(rounds))
+        found["rounds"] = json.loads(before.read_text())["rounds"] + found["rounds"]
+    found |= {"cells": options.num, "drawn": options.cells is None}
+    return keep("throughput", "resnet50", found | {"ratios": throughput.compared(found["rounds"])})
 
 
 def measure_start(options: argparse.Namespace) -> Path:
@@ -69,7 +70,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--backend", default="auto", help="of leukoscope predict")
     parser.add_argument("--add", action="store_true")
+    parser.add_argument("--cores", type=int, default=2, help="that all programs share")
     options = parser.parse_args()
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])
     options.rounds = options.rounds or (5 if options.command == "throughput" else 7)
     path = {"throughput": measure_throughput, "start": measure_start}[options.command](options)
     print(path, in_words(json.loads(path.read_text())), sep="\n")

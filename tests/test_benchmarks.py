@@ -1,5 +1,6 @@
 """What the measurements of speed stand on: the same networks on both sides, sums, the page, the cohort."""
 
+import csv
 import json
 import subprocess
 from pathlib import Path
@@ -96,13 +97,17 @@ def test_the_page_says_which_targets_are_missed():
     rounds = [{"Keras": 20.0, "torch": 25.0, "fp32": 30.0}, {"Keras": 20.0, "torch": 25.0, "fp32": 32.0}]
     more = {"kind": "throughput", "name": "resnet50", "cells": 320, "at": "2026-11-22T00:00:00+00:00"}
     more |= {"machine": {"processor": "one", "cores": 2}, "versions": {}}
-    found = more | compared([*rounds, {"Keras": 20.0}])
+    rounds.append({"Keras": 20.0})
+    found = more | {"rounds": rounds, "ratios": compared(rounds), "backends": {"fp32": "one 2.0 on cpu"}}
     keras, torch_ = targets([found])
     assert keras.spread == {"median": 1.55, "least": 1.5, "greatest": 1.6, "num": 2}
     assert keras.met
     assert not torch_.met
     page = render([found])
-    assert "| resnet50, fp32 | 320 | 31.0 | torch | 25.0 | 1.24 (1.20 to 1.28, 2 pairs) | 1.4 |" in page
+    assert (
+        "| resnet50, fp32, one 2.0 on cpu | 320 | 31.0 | torch | 25.0 | 1.24 (1.20 to 1.28, 2 pairs) | 1.4 |"
+        in page
+    )
     assert "Missed: predict resnet50 fp32, torch.*" in page
 
 
@@ -178,6 +183,36 @@ def test_torchvisions_network_answers_as_ours_with_the_weights_of_a_bundle(resne
             (pixels - torch.tensor(MEAN)[:, None, None]) / torch.tensor(DEVIATION)[:, None, None]
         )
     assert np.abs(theirs[:, 0].numpy() - logits).max() < 1e-4
+
+
+def answered(main, words, monkeypatch, capsys):
+    """What a program of the comparison prints."""
+    monkeypatch.setattr("sys.argv", ["program", *map(str, words)])
+    main()
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def test_both_programs_say_when_each_batch_ended_and_write_every_cell(
+    resnet50, tiny_cohort, tmp_path, monkeypatch, capsys
+):
+    from plain_torch.predict import main as plain
+    from prediction.ours import main as ours
+    from prediction.throughput import linked, rate
+
+    folder = linked(tiny_cohort, tmp_path / "cells", 70)
+    assert len({file.resolve() for file in folder.iterdir()}) == len(list(tiny_cohort.rglob("*.bmp")))
+    few = linked(tiny_cohort, tmp_path / "few", 5)
+    for main, cells, words, sizes in (
+        (ours, folder, ["starter", folder, tmp_path / "ours.csv"], [64, 6]),
+        (plain, few, [resnet50[0], few, tmp_path / "plain.csv", "--workers", 0, "--batch", 3], [3, 2]),
+    ):
+        reply = answered(main, words, monkeypatch, capsys)
+        assert [size for size, _ in reply["batches"]] == sizes
+        assert rate(reply) == sizes[1] / (reply["written"] - reply["batches"][0][1])
+        with Path(words[2]).open(newline="") as table:
+            rows = list(csv.DictReader(table))
+        assert [Path(row["path"]).name for row in rows] == sorted(file.name for file in cells.iterdir())
+        assert all(0 <= float(row["blast_probability"]) <= 1 for row in rows)
 
 
 needs_keras = pytest.mark.skipif(

@@ -2,7 +2,7 @@
 
     python prediction/ours.py BUNDLE FOLDER OUT.csv [--backend auto]
 
-Prints a line of JSON as keras/predict.py does.
+Prints a line of JSON as keras/predict.py does, and the backend that ran.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 from unittest.mock import patch
 
 batches: list[tuple[int, float]] = []
+ran: dict[str, str] = {}
+"""What the rows' metadata say; the backend that was chosen is among them."""
 
 
 class Watch:
@@ -43,11 +44,17 @@ def main() -> None:
     parser.add_argument("--backend", default="auto")
     options = parser.parse_args()
     module = import_module("leukoscope.inference.predict")
-    with patch.object(module, "progress", watching):
+    write = module.write_predictions
+
+    def writing(chunks: Iterable[object], out: Path, metadata: dict[str, str], *rest: object) -> object:
+        ran.update(metadata)
+        return write(chunks, out, metadata, *rest)
+
+    with patch.multiple(module, progress=watching, write_predictions=writing):
         module.predict(options.bundle, options.folder, out=options.out, backend=options.backend)
     written = time.perf_counter()
-    versions = {"onnxruntime": version("onnxruntime")}
-    print(json.dumps({"batches": batches, "written": written, "versions": versions}))
+    backend = ran.get("backend", options.backend)
+    print(json.dumps({"batches": batches, "written": written, "versions": {}, "backend": backend}))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ def _throughput(found: Found) -> list[list[str]]:
     rate = {name: median(row[name] for row in found["rounds"] if name in row) for name in rates}
     return [
         [
-            f"{found['name']}, {one['precision']}",
+            f"{found['name']}, {one['precision']}, {found['backends'][one['precision']]}",
             f"{found['cells']:,}",
             f"{rate[one['precision']]:,.1f}",
             one["peer"],

@@ -68,9 +68,10 @@ def rate(reply: dict[str, Any]) -> float:
     return float(sum(size for size, _ in later) / (reply["written"] - begun))
 
 
-def measure(programs: dict[str, list[str]], folder: Path, *, rounds: int) -> tuple[list[Round], Any]:
-    """Cells a second of every program, in turn, round after round; and the versions they name."""
-    found, versions = [], dict[str, str]()
+def measure(programs: dict[str, list[str]], folder: Path, *, rounds: int) -> dict[str, Any]:
+    """Cells a second of every program, in turn, round after round; the versions they name, and which backend
+    ran each of our bundles."""
+    found, versions, backends = list[Round](), dict[str, str](), dict[str, str]()
     out = folder.with_suffix(".csv")
     for number in range(rounds):
         row = {}
@@ -79,15 +80,16 @@ def measure(programs: dict[str, list[str]], folder: Path, *, rounds: int) -> tup
             reply = run(command, folder, out)
             row[name] = rate(reply)
             versions |= reply["versions"]
+            backends |= {name: reply["backend"]} if "backend" in reply else {}
             print(f"round {number + 1}, {name}: {row[name]:.1f} cells a second", flush=True)
         found.append(row)
-    return found, versions
+    return {"rounds": found, "peer_versions": versions, "backends": backends}
 
 
-def compared(rounds: list[Round]) -> dict[str, Any]:
+def compared(rounds: list[Round]) -> list[dict[str, Any]]:
     """How many times as fast ours is, of the rounds that have both, for every precision and peer.
 
-    >>> compared([{"Keras": 10.0, "fp32": 15.0}])["ratios"][0]["times"]["median"]
+    >>> compared([{"Keras": 10.0, "fp32": 15.0}])[0]["times"]["median"]
     1.5
     """
     ratios = []
@@ -97,4 +99,4 @@ def compared(rounds: list[Round]) -> dict[str, Any]:
             if both:
                 times = spread([row[precision] / row[peer] for row in both])
                 ratios.append({"precision": precision, "peer": peer, "limit": limit, "times": times})
-    return {"rounds": rounds, "ratios": ratios}
+    return ratios
