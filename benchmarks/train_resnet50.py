@@ -4,7 +4,8 @@
 
 FOLDER holds C-NMC_Leukemia. From random weights, split by subject (60/10/10/20), so many cells drawn in each
 epoch: what counts is how fast it answers and what becomes of its answers in int8, not how good they are. The
-bundle is WORK/run/model.leuko; about ten minutes on two cores. Run again, it goes on.
+bundle is WORK/run/model.leuko; about ten minutes on two cores. Run again, it goes on;
+what is finished stays.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ def main() -> None:
         "training.warmup_steps": 20,
     }
     changes = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+    if (run / "model.leuko").is_dir():
+        return
     again = ["--resume"] if run.is_dir() else []
     leukoscope("train", "--recipe", "timm", "--data", parts, "--out", run, *changes, *again)
 

@@ -6,6 +6,9 @@ from statistics import median
 
 from tables import Found, Table, Target, in_pairs
 
+SCALE_LIMIT = 1.25
+"""How many times the local engine's time Ray may take."""
+
 
 def _throughput(found: Found) -> list[list[str]]:
     rates = {name for row in found["rounds"] for name in row}
@@ -58,6 +61,25 @@ def _start_targets(found: Found) -> list[Target]:
     return [alone, *beside]
 
 
+def _scale(found: Found) -> list[list[str]]:
+    rate = {side: in_pairs(each) for side, each in found["cells_per_second_per_core"].items()}
+    return [
+        [
+            f"{found['bundle']}, {found['cells']} cells",
+            f"{found['num_cells']:,}",
+            rate["local"],
+            rate["ray"],
+            in_pairs(found["ratio"]),
+            f"at most {SCALE_LIMIT:g}",
+        ]
+    ]
+
+
+def _scale_targets(found: Found) -> list[Target]:
+    label = f"{found['num_cells']:,} cells on Ray, time"
+    return [Target(label, found["ratio"], SCALE_LIMIT, "times", at_most=True)]
+
+
 TABLES = {
     "throughput": Table(
         "Predicting beside the documents' way and plain torch",
@@ -77,5 +99,14 @@ TABLES = {
         ("bundle", "seconds", "peer", "its seconds", "times", "limit"),
         _start,
         _start_targets,
+    ),
+    "scale": Table(
+        "On Ray, beside the local engine",
+        "`--engine ray` with two workers on the two cores that the local engine has (`python "
+        "benchmarks/scale.py`): cells a second and core, and the time as a multiple of the local engine's, "
+        "from the first worker that is ready to the last row on disk.",
+        ("cells", "number", "local", "on Ray", "time, times the local engine's", "limit"),
+        _scale,
+        _scale_targets,
     ),
 }
