@@ -47,7 +47,8 @@ def in_pairs(ratio: Found) -> str:
     >>> in_pairs({"median": 1, "least": 0.5, "greatest": 2, "num": 3})
     '1.00 (0.50 to 2.00, 3 pairs)'
     """
-    return f"{ratio['median']:.2f} ({ratio['least']:.2f} to {ratio['greatest']:.2f}, {ratio['num']} pairs)"
+    pairs = "1 pair" if ratio["num"] == 1 else f"{ratio['num']} pairs"
+    return f"{ratio['median']:.2f} ({ratio['least']:.2f} to {ratio['greatest']:.2f}, {pairs})"
 
 
 def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

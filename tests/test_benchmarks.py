@@ -124,6 +124,32 @@ def test_the_page_of_the_results_that_are_kept_is_up_to_date():
         assert numbers(target) in drawn
 
 
+def test_the_page_shows_what_the_runtimes_int8_and_ray_measured(tmp_path):
+    from page import render, targets
+    from record import keep, kept, spread
+
+    rates = {"onnxruntime": [100.0, 300.0, 200.0], "openvino": [400.0, 200.0, 300.0]}
+    faster = {"openvino": spread([4.0, 2.0, 1.5])}
+    keep(
+        "backends",
+        "s",
+        {"bundle": "starter", "rates": {"64": rates}, "times": {"64": faster}},
+        folder=tmp_path,
+    )
+    both = {"onnxruntime": {"fp32": [10.0], "int8": [30.0]}}
+    times = {"onnxruntime": spread([3.0])}
+    keep("int8", "r", {"bundle": "resnet50", "rates": both, "times": times}, folder=tmp_path)
+    sides = {side: spread([100.0]) for side in ("local", "ray")}
+    found = {"bundle": "starter", "cells": "real", "num_cells": 20_000, "ratio": spread([1.5])}
+    keep("scale", "a", found | {"cells_per_second_per_core": sides}, folder=tmp_path)
+    page = render(kept(tmp_path), tmp_path)
+    assert "| starter | 64 | onnxruntime | 200 (100 to 300) |  |" in page
+    assert "| starter | 64 | openvino | 300 (200 to 400) | 2.00 (1.50 to 4.00, 3 pairs) |" in page
+    assert "| resnet50 | onnxruntime | 10 | 30 | 3.00 (3.00 to 3.00, 1 pair) |" in page
+    assert "| starter, real cells | 20,000 | 100.00" in page
+    assert [target.met for target in targets(kept(tmp_path))] == [False]
+
+
 def test_the_chart_has_a_row_for_every_target():
     from chart import draw, shares
     from record import spread

@@ -80,6 +80,35 @@ def _scale_targets(found: Found) -> list[Target]:
     return [Target(label, found["ratio"], SCALE_LIMIT, "times", at_most=True)]
 
 
+def _backends(found: Found) -> list[list[str]]:
+    """``rates``: batch size -> backend -> cells a second; ``times``: batch size -> backend -> spread."""
+    return [
+        [
+            found["bundle"],
+            batch,
+            name,
+            f"{median(rates):,.0f} ({min(rates):,.0f} to {max(rates):,.0f})",
+            in_pairs(found["times"][batch][name]) if name in found["times"][batch] else "",
+        ]
+        for batch, each in found["rates"].items()
+        for name, rates in each.items()
+    ]
+
+
+def _int8(found: Found) -> list[list[str]]:
+    """``rates``: backend -> ``fp32`` and ``int8`` -> cells a second; ``times``: backend -> spread."""
+    return [
+        [
+            found["bundle"],
+            name,
+            f"{median(rates['fp32']):,.0f}",
+            f"{median(rates['int8']):,.0f}",
+            in_pairs(found["times"][name]),
+        ]
+        for name, rates in found["rates"].items()
+    ]
+
+
 TABLES = {
     "throughput": Table(
         "Predicting beside the documents' way and plain torch",
@@ -99,6 +128,20 @@ TABLES = {
         ("bundle", "seconds", "peer", "its seconds", "times", "limit"),
         _start,
         _start_targets,
+    ),
+    "backends": Table(
+        "Runtimes, the model alone",
+        "Each installed runtime beside ONNX Runtime, in turn (`python benchmarks/backends.py`). Cells a "
+        "second, median (least to most).",
+        ("bundle", "batch", "runtime", "cells a second", "times ONNX Runtime"),
+        _backends,
+    ),
+    "int8": Table(
+        "INT8, the model alone",
+        "The graph of `leukoscope export --int8` beside the one that it was made of, on each runtime, in "
+        "turn (`python benchmarks/int8.py`). Cells a second, medians.",
+        ("bundle", "runtime", "fp32", "int8", "times"),
+        _int8,
     ),
     "scale": Table(
         "On Ray, beside the local engine",
