@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -20,7 +21,7 @@ from leukoscope.core.files import write_json
 
 BENCHMARKS = Path(__file__).parent
 RESULTS = BENCHMARKS / "results"
-PACKAGES = ("leukoscope", "torch", "lightning", "timm", "numpy")
+PACKAGES = ("leukoscope", "torch", "lightning", "timm", "numpy", "onnxruntime", "openvino", "nncf", "ray")
 
 
 def machine() -> dict[str, Any]:
@@ -44,7 +45,9 @@ def _memory_gib() -> float | None:
 
 
 def versions() -> dict[str, str]:
-    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+    """Of Python and of those packages that are installed."""
+    installed = {name: version(name) for name in PACKAGES if find_spec(name)}
+    return {"python": platform.python_version()} | installed
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
