@@ -1,7 +1,7 @@
 """Prediction beside the documents' way (Keras) and plain torch, measured in turn in one run, on two cores.
 
     python benchmarks/peers.py throughput BUNDLE [--int8 BUNDLE] [--cells FOLDER] [--num 320] [--add]
-    python benchmarks/peers.py start [BUNDLE] [--cells FOLDER] [--rounds 7]
+    python benchmarks/peers.py start [BUNDLE] [--cells FOLDER] [--rounds 7] [--add]
 
 ``throughput``: from 450x450 BMP files to a CSV with the ResNet50 of benchmarks/train_resnet50.py, whose
 ``weights.safetensors`` both peers load; cells a second from the end of the first batch on, so that no start
@@ -37,6 +37,12 @@ def cells_of(given: Path | None) -> Iterator[Path]:
         yield given or synthesize(Path(name) / "cohort", subjects=8, cells_per_subject=40, unlabelled=0)
 
 
+def kept_rounds(kind: str, name: str, options: argparse.Namespace) -> list[dict[str, float]]:
+    """Those of an earlier call, where ``--add`` asks for them."""
+    path = RESULTS / f"{kind}-{name}.json"
+    return list(json.loads(path.read_text())["rounds"]) if options.add and path.is_file() else []
+
+
 def measure_throughput(options: argparse.Namespace) -> Path:
     bundles = {"fp32": Path(options.bundle)} | ({"int8": options.int8} if options.int8 else {})
     weights = bundles["fp32"] / "weights.safetensors"
@@ -44,18 +50,18 @@ def measure_throughput(options: argparse.Namespace) -> Path:
     with cells_of(options.cells) as source, tempfile.TemporaryDirectory() as name:
         folder = throughput.linked(source, Path(name) / "cells", options.num)
         found = throughput.measure(programs, folder, rounds=options.rounds)
-    before = RESULTS / "throughput-resnet50.json"
-    if options.add and before.is_file():
-        found["rounds"] = json.loads(before.read_text())["rounds"] + found["rounds"]
-    found |= {"cells": options.num, "drawn": options.cells is None}
-    return keep("throughput", "resnet50", found | {"ratios": throughput.compared(found["rounds"])})
+    rounds = kept_rounds("throughput", "resnet50", options) + found["rounds"]
+    found |= {"rounds": rounds, "ratios": throughput.compared(rounds)}
+    return keep("throughput", "resnet50", {"cells": options.num, "drawn": options.cells is None} | found)
 
 
 def measure_start(options: argparse.Namespace) -> Path:
+    name = Path(options.bundle).stem
     with cells_of(options.cells) as source:
         cell = source.absolute() / next(iter(resolve(source))).path
-        found = start.measure(cell, bundle=options.bundle, rounds=options.rounds)
-    return keep("start", Path(options.bundle).stem, found)
+        rounds = start.measure(cell, bundle=options.bundle, rounds=options.rounds)
+    found = start.compared(kept_rounds("start", name, options) + rounds)
+    return keep("start", name, found | {"drawn": options.cells is None})
 
 
 def main() -> None:

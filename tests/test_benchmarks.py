@@ -111,6 +111,18 @@ def test_the_page_says_which_targets_are_missed():
     assert "Missed: predict resnet50 fp32, torch.*" in page
 
 
+def test_a_cold_start_is_judged_by_seconds_and_beside_both_peers():
+    from page import targets
+    from prediction.start import compared
+
+    found = {"kind": "start", "name": "starter"}
+    found |= compared([{"Keras": 9.0, "torch": 3.0, "ours": 1.0}, {"Keras": 9.0, "torch": 3.0, "ours": 0.9}])
+    alone, keras, torch_ = targets([found])
+    assert (alone.spread["median"], alone.met) == (0.95, True)
+    assert (keras.spread["least"], keras.met) == (9.0, True)
+    assert (torch_.spread["greatest"], torch_.met) == (3.0 / 0.9, False)
+
+
 def test_the_page_of_the_results_that_are_kept_is_up_to_date():
     """Whoever measures something runs page.py; the page has nothing that is not in the files of results."""
     from chart import numbers
