@@ -72,6 +72,9 @@ $(KERAS)/.ready: $(READY) benchmarks/keras/requirements.lock
 	@touch $(KERAS)/.ready
 
 bench: $(READY) $(KERAS)/.ready
+	$(BIN)/python benchmarks/predict.py --many 1000 1000000
+	$(BIN)/python benchmarks/backends.py
+	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/peers.py start
 	$(if $(LEUKOSCOPE_REAL_DATA),$(MAKE) bench-resnet50)
 	$(BIN)/python benchmarks/train.py ratio
@@ -87,5 +90,6 @@ bench-resnet50: $(READY) $(KERAS)/.ready
 	$(BIN)/python benchmarks/train_resnet50.py $(RESNET50)
 	rm -rf $(RESNET50)/int8.leuko
 	$(BIN)/leukoscope export $(RESNET50)/run -o $(RESNET50)/int8.leuko --int8 --calibration-data $(RESNET50)/split.parquet
+	$(BIN)/python benchmarks/int8.py $(RESNET50)/run/model.leuko $(RESNET50)/int8.leuko --cells $(RESNET50)/split.parquet
 	$(BIN)/python benchmarks/peers.py throughput $(RESNET50)/run/model.leuko --int8 $(RESNET50)/int8.leuko \
 	  --cells "$(LEUKOSCOPE_REAL_DATA)"

@@ -31,6 +31,14 @@ class Target(NamedTuple):
         return self.spread["median"] <= self.limit if self.at_most else self.spread["median"] >= self.limit
 
 
+def limit_words(target: Target) -> str:
+    """
+    >>> limit_words(Target("", {}, limit=1.4, unit="times"))
+    'at least 1.4 times'
+    """
+    return f"at {'most' if target.at_most else 'least'} {target.limit:,g}{target.unit and ' '}{target.unit}"
+
+
 class Table(NamedTuple):
     """A section of the page: its heading, what to know, and the rows of each measurement."""
 

@@ -4,10 +4,52 @@ from __future__ import annotations
 
 from statistics import median
 
-from tables import Found, Table, Target, in_pairs
+from record import once
+from tables import Found, Table, Target, in_pairs, limit_words
 
+OURS = "leukoscope-s"
+OVERLAP = "share of 1 / sum of (1 / rate of each stage)"
 SCALE_LIMIT = 1.25
 """How many times the local engine's time Ray may take."""
+
+
+def _within(spread: Found, form: str) -> str:
+    return f"{spread['median']:{form}} ({spread['least']:{form}} to {spread['greatest']:{form}})"
+
+
+def _predict(found: Found) -> list[list[str]]:
+    """A row for each stage alone, the whole, and what was measured besides."""
+    spent = found["processor_ms_a_cell"]
+    limits = {
+        one.label.removeprefix(f"{found['name']}, "): limit_words(one) for one in _predict_targets(found)
+    }
+    rows = [
+        (stage, f"{_within(rate, ',.0f')} cells a second", f"{spent[stage]['median']:.2f}")
+        for stage, rate in found["cells_a_second"].items()
+    ]
+    rows.append((OVERLAP, _within(found["efficiency"], ".2f"), ""))
+    rows += [
+        (f"first answer, {way}", f"{_within(taken, '.2f')} s", "")
+        for way, taken in found["first_answer_seconds"].items()
+    ]
+    rows += [
+        (f"memory, {int(num):,} cells", f"{peak:,.0f} MB", "") for num, peak in found["memory_mb"].items()
+    ]
+    return [[found["name"], *row, limits.get(row[0], "")] for row in rows]
+
+
+def _predict_targets(found: Found) -> list[Target]:
+    """What was asked for of leukoscope-s; of other networks, that stages overlap and memory is flat."""
+    name, limits = found["name"], found["limits"]
+    targets = [Target(f"{name}, {OVERLAP}", found["efficiency"], limits["efficiency"])]
+    if name.startswith(OURS):
+        rate = found["cells_a_second"]["whole"]
+        targets.insert(0, Target(f"{name}, whole", rate, limits["cells_a_second"], "cells a second"))
+    targets += [
+        Target(f"{name}, memory, {int(num):,} cells", once(peak), limits["memory_mb"], "MB", at_most=True)
+        for num, peak in found["memory_mb"].items()
+    ]
+    return targets
 
 
 def _throughput(found: Found) -> list[list[str]]:
@@ -110,6 +152,15 @@ def _int8(found: Found) -> list[list[str]]:
 
 
 TABLES = {
+    "predict": Table(
+        "Predicting, stage by stage",
+        "From 450x450 BMP files to a CSV on disk, quality on, one view (`python benchmarks/predict.py`): "
+        "each stage alone on all cores, then the whole, in turn; milliseconds of processor a cell. Medians (least "
+        "to most).",
+        ("bundle", "what", "measured", "processor ms", "limit"),
+        _predict,
+        _predict_targets,
+    ),
     "throughput": Table(
         "Predicting beside the documents' way and plain torch",
         "A ResNet50 at 224 pixels, from 450x450 BMP files to a CSV on disk, the same weights on all sides: "
