@@ -155,8 +155,8 @@ TABLES = {
     "predict": Table(
         "Predicting, stage by stage",
         "From 450x450 BMP files to a CSV on disk, quality on, one view (`python benchmarks/predict.py`): "
-        "each stage alone on all cores, then the whole, in turn; milliseconds of processor a cell. Medians (least "
-        "to most).",
+        "each stage alone on all cores, then the whole, in turn; milliseconds of processor a cell. "
+        "Medians (least to most).",
         ("bundle", "what", "measured", "processor ms", "limit"),
         _predict,
         _predict_targets,
