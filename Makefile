@@ -6,7 +6,7 @@
 #   make test-all              the same with the slow tests
 #   make format                put code into the project's format
 #   make setup                 only .venv
-#   make bench                 how fast training is, into benchmarks/RESULTS.md: hours, on a machine that does nothing else
+#   make bench                 how fast all of it is, into benchmarks/RESULTS.md: hours, on a machine that does nothing else
 #   make lock                  pin the newest versions that pyproject.toml allows
 
 PYTHON ?= python3
@@ -15,9 +15,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TESTS ?=
 KERAS := benchmarks/keras/.venv
+RESNET50 := build/resnet50
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check format lock bench
+.PHONY: help setup demo test test-all check format lock bench bench-resnet50
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -71,10 +72,24 @@ $(KERAS)/.ready: $(READY) benchmarks/keras/requirements.lock
 	@touch $(KERAS)/.ready
 
 bench: $(READY) $(KERAS)/.ready
+	$(BIN)/python benchmarks/predict.py --many 1000 1000000
+	$(BIN)/python benchmarks/backends.py
+	$(BIN)/python benchmarks/scale.py
+	$(BIN)/python benchmarks/peers.py start
+	$(if $(LEUKOSCOPE_REAL_DATA),$(MAKE) bench-resnet50)
 	$(BIN)/python benchmarks/train.py ratio
 	$(BIN)/python benchmarks/train.py peers
 	$(BIN)/python benchmarks/train.py variants
 	$(BIN)/python benchmarks/train.py memory
 	$(if $(shell command -v nvidia-smi),$(BIN)/python benchmarks/train_gpu.py)
 	$(BIN)/python benchmarks/explain.py
-	$(BIN)/python benchmarks/train.py page
+	$(BIN)/python benchmarks/page.py
+
+# A part of bench: the network is trained on real cells first, ten minutes.
+bench-resnet50: $(READY) $(KERAS)/.ready
+	$(BIN)/python benchmarks/train_resnet50.py $(RESNET50)
+	rm -rf $(RESNET50)/int8.leuko
+	$(BIN)/leukoscope export $(RESNET50)/run -o $(RESNET50)/int8.leuko --int8 --calibration-data $(RESNET50)/split.parquet
+	$(BIN)/python benchmarks/int8.py $(RESNET50)/run/model.leuko $(RESNET50)/int8.leuko --cells $(RESNET50)/split.parquet
+	$(BIN)/python benchmarks/peers.py throughput $(RESNET50)/run/model.leuko --int8 $(RESNET50)/int8.leuko \
+	  --cells "$(LEUKOSCOPE_REAL_DATA)"

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from leukoscope.cohort.synth import synthesize
 from leukoscope.inference.inputs import resolve
-from training.page import in_words
-from training.record import keep
+from page import in_words
+from record import keep
 
 CORES = 2
 

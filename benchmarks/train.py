@@ -5,11 +5,10 @@
     python benchmarks/train.py variants [RECIPE...] [--rounds 5] [--steps 20]
     python benchmarks/train.py memory [RECIPE...] [--cells 10661]
     python benchmarks/train.py parameters
-    python benchmarks/train.py page
 
 ``ratio`` sets the fit beside a plain torch loop, ``peers`` beside Keras on TensorFlow; ``variants`` tries
 torch.compile, channels-last, bf16 and fused optimisers; ``memory`` is the peak beyond the cache. Each writes
-files below benchmarks/results, from which ``page`` makes benchmarks/RESULTS.md. ``parameters`` asks Keras for
+files below benchmarks/results, from which page.py makes benchmarks/RESULTS.md. ``parameters`` asks Keras for
 the numbers that a test compares with ours. ``peers`` and ``parameters`` need benchmarks/keras/.venv, which
 ``make bench`` makes.
 
@@ -25,11 +24,12 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from leukoscope.core.files import write_json, write_text
+from leukoscope.core.files import write_json
 from leukoscope.recipes import list_recipes, load_recipe
-from training import memory, page, peers, ratio, variants
+from page import in_words
+from record import keep
+from training import memory, peers, ratio, variants
 from training.counts import PARAMETERS, TWINS, keras_counts, our_count
-from training.record import BENCHMARKS, keep, kept
 
 SMALL = ("cnn-45px", "cnn-recall", "cnn-32x4", "cnn-baseline", "leukoscope-s")
 VARIED = ("cnn-45px", "cnn-recall", "resnet50-finetuned")
@@ -66,19 +66,12 @@ def count_parameters(options: argparse.Namespace) -> Iterable[Path]:
     yield PARAMETERS
 
 
-def write_page(options: argparse.Namespace) -> Iterable[Path]:
-    path = BENCHMARKS / "RESULTS.md"
-    write_text(path, page.render(kept()))
-    yield path
-
-
 COMMANDS = {
     "ratio": measure_ratio,
     "peers": measure_peers,
     "variants": measure_variants,
     "memory": measure_memory,
     "parameters": count_parameters,
-    "page": write_page,
 }
 
 
@@ -102,7 +95,7 @@ def main() -> None:
     for path in COMMANDS[options.command](options):
         print(path)
         if path.suffix == ".json":
-            print(page.in_words(json.loads(path.read_text())), flush=True)
+            print(in_words(json.loads(path.read_text())), flush=True)
 
 
 if __name__ == "__main__":

@@ -22,9 +22,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from leukoscope.models.create import create_model
 from leukoscope.recipes import Recipe, list_recipes
+from page import in_words
+from record import keep, machine, spread
 from training.counts import our_count
-from training.page import in_words
-from training.record import keep, machine, spread
 from training.steps import PlainLoop, Way, fit_with_pauses, generated_cells, phase_recipe
 
 PEAK_BF16 = {

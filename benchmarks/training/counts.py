@@ -10,8 +10,8 @@ import torch
 from leukoscope.models.create import create_model, num_parameters
 from leukoscope.recipes import Recipe, load_recipe
 from leukoscope.training.phases import Phases
+from record import BENCHMARKS
 from training.peers import Peer
-from training.record import BENCHMARKS
 
 PARAMETERS = BENCHMARKS / "keras" / "parameters.json"
 TWINS = (

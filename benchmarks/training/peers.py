@@ -16,8 +16,8 @@ from leukoscope.models.create import create_model, num_parameters
 from leukoscope.recipes import Recipe, load_recipe
 from leukoscope.training.cache import cached_cells
 from leukoscope.training.fit import TrainingCells
+from record import BENCHMARKS, spread
 from training.cohort import FOLD, cohort, scratch
-from training.record import BENCHMARKS, spread
 from training.steps import fit_with_pauses, phase_recipe, stand_in_weights
 
 PYTHON = BENCHMARKS / "keras" / ".venv" / "bin" / "python"

@@ -6,7 +6,7 @@ from typing import Any
 
 from leukoscope.models.create import create_model, num_parameters
 from leukoscope.recipes import load_recipe
-from training.record import spread
+from record import spread
 from training.steps import PlainLoop, fit_with_pauses, generated_cells, phase_recipe, stand_in_weights
 
 LIMIT = 0.9

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from typing import Any
 
-from training.record import spread
+from record import spread
 from training.steps import PlainLoop, Way, generated_cells, phase_recipe
 
 WAYS = {

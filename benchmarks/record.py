@@ -1,5 +1,7 @@
-"""What was measured, on which machine, with which versions: one JSON file for each measurement, one page for
-all of them."""
+"""What was measured, on which machine, with which versions: one JSON file for each measurement.
+
+``page.py`` makes one page of all of them.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +12,16 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from leukoscope.core.files import write_json
 
-BENCHMARKS = Path(__file__).parents[1]
+BENCHMARKS = Path(__file__).parent
 RESULTS = BENCHMARKS / "results"
-PACKAGES = ("leukoscope", "torch", "lightning", "timm", "numpy")
+PACKAGES = ("leukoscope", "torch", "lightning", "timm", "numpy", "onnxruntime", "openvino", "nncf", "ray")
 
 
 def machine() -> dict[str, Any]:
@@ -42,12 +45,19 @@ def _memory_gib() -> float | None:
 
 
 def versions() -> dict[str, str]:
-    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+    """Of Python and of those packages that are installed."""
+    installed = {name: version(name) for name in PACKAGES if find_spec(name)}
+    return {"python": platform.python_version()} | installed
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
     """Median, least and greatest of the ratios of the pairs, and how many pairs there were."""
     return {"median": median(values), "least": min(values), "greatest": max(values), "num": len(values)}
+
+
+def once(value: float) -> dict[str, Any]:
+    """The spread of a single value."""
+    return spread([value])
 
 
 def keep(kind: str, name: str, found: dict[str, Any], *, folder: Path = RESULTS) -> Path:

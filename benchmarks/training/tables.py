@@ -1,20 +1,11 @@
-"""RESULTS.md: tables of what was measured, nothing else."""
+"""What training and explaining have on the page."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from statistics import median
 
-Found = dict[str, Any]
-HEAD = """# How fast training and explaining are
-
-Written by `make bench` from the files in `benchmarks/results`, which say command, day, machine and versions.
-Ratios are of two things measured in turn in one run: the median over the pairs (least to greatest).
-"""
-
-
-def _spread(ratio: Found) -> str:
-    return f"{ratio['median']:.2f} ({ratio['least']:.2f} to {ratio['greatest']:.2f}, {ratio['num']} pairs)"
+from record import once, spread
+from tables import Found, Table, Target, in_pairs
 
 
 def _ratio(found: Found) -> list[list[str]]:
@@ -24,9 +15,9 @@ def _ratio(found: Found) -> list[list[str]]:
             found["recipe"] + (f", phase {found['phase'] + 1}" if found["phase"] else ""),
             f"{found['size']} px, {found['batch']}",
             f"{found['steps']}",
-            f"{_middle(found['plain_ms_a_step']):,.1f}",
-            f"{_middle(found['ours_ms_a_step']):,.1f}",
-            _spread(found["ratio"]),
+            f"{median(found['plain_ms_a_step']):,.1f}",
+            f"{median(found['ours_ms_a_step']):,.1f}",
+            in_pairs(found["ratio"]),
             frozen,
         ]
     ]
@@ -46,7 +37,7 @@ def _peers(found: Found) -> list[list[str]]:
                 f"{found['ours']['total_seconds']:,.0f}",
                 f"{peer['times']:.2f}",
                 limit,
-                _spread(peer["later_epochs"]),
+                in_pairs(peer["later_epochs"]),
             ]
         )
     return rows
@@ -58,8 +49,8 @@ def _variants(found: Found) -> list[list[str]]:
             found["recipe"],
             word,
             found["device"],
-            f"{_middle(way['ms_a_step']):,.1f}",
-            _spread(way["ratio"]),
+            f"{median(way['ms_a_step']):,.1f}",
+            in_pairs(way["ratio"]),
         ]
         for word, way in found["ways"].items()
     ]
@@ -99,16 +90,33 @@ def _explain(found: Found) -> list[list[str]]:
         [
             found["method"],
             f"{found['cells']:,}",
-            f"{_middle(found['seconds']):.1f}",
-            f"{_middle(found['processor_seconds']):.1f}",
+            f"{median(found['seconds']):.1f}",
+            f"{median(found['processor_seconds']):.1f}",
             f"{found['limit_seconds']:g}",
         ]
     ]
 
 
-Rows = Callable[[Found], list[list[str]]]
-TABLES: dict[str, tuple[str, str, Sequence[str], Rows]] = {
-    "ratio": (
+def _peer_targets(found: Found) -> list[Target]:
+    return [
+        Target(f"train {found['recipe']}, Keras reads {reads}", once(peer["times"]), peer["limit"], "times")
+        for reads, peer in found["peers"].items()
+        if peer["limit"] is not None
+    ]
+
+
+def _memory_targets(found: Found) -> list[Target]:
+    label = f"memory to train {found['recipe']}"
+    return [Target(label, once(found["beyond_cache_gb"]), found["limit_gb"], "GB", at_most=True)]
+
+
+def _explain_targets(found: Found) -> list[Target]:
+    label = f"maps of {found['cells']:,} cells"
+    return [Target(label, spread(found["seconds"]), found["limit_seconds"], "s", at_most=True)]
+
+
+TABLES = {
+    "ratio": Table(
         "The fit beside a plain loop",
         "The same network, optimiser and batch on a float tensor in memory, nothing varied, beside the fit "
         "with its cache, augmentation, average and records. 1 is the speed of the plain loop; the limit is "
@@ -117,75 +125,41 @@ TABLES: dict[str, tuple[str, str, Sequence[str], Rows]] = {
         ("recipe", "size, batch", "steps an epoch", "plain", "ours", "ratio", ""),
         _ratio,
     ),
-    "peers": (
+    "peers": Table(
         "The fit beside the documents' way",
         "Keras on TensorFlow: the same cells, network, batch and epochs, on the same cores in turn. Seconds "
         "of the whole training, worked out from what is done once (ours: indexing and decoding; a peer that "
         "reads once: reading), the first epoch, and the mean of the later ones measured. Weights are random.",
         ("recipe", "cells", "epochs", "peer", "its seconds", "ours", "times", "limit", "later epochs alone"),
         _peers,
+        _peer_targets,
     ),
-    "variants": (
+    "variants": Table(
         "What makes a plain loop faster",
         "Speed as a multiple of the loop with none of them, which is in float32 and contiguous.",
         ("recipe", "with", "device", "ms a step", "times"),
         _variants,
     ),
-    "memory": (
+    "memory": Table(
         "Memory",
         "Peak of the resident set of `leukoscope train` on the CPU, in GB, with and without the cache.",
         ("recipe", "cells", "peak", "cache", "beyond it", "limit"),
         _memory,
+        _memory_targets,
     ),
-    "gpu": (
+    "gpu": Table(
         "On a GPU",
         "Generated cells on the card; the share of the peak counts two operations for each multiply-add and "
         "three times the forward pass; busy is the time of kernels over wall time.",
         ("recipe", "card", "size, batch", "precision", "cells a second", "share of peak", "busy"),
         _gpu,
     ),
-    "explain": (
+    "explain": Table(
         "Maps of what an answer rests on",
         "`leukoscope explain` by the starter on synthetic cells, from the command to the page with all "
         "checks (`python benchmarks/explain.py`). Seconds, medians; of the processors: what both spent.",
         ("method", "cells", "seconds", "of the processors", "limit"),
         _explain,
+        _explain_targets,
     ),
 }
-
-
-def _middle(values: Sequence[float]) -> float:
-    return sorted(values)[len(values) // 2]
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return ["| " + " | ".join(line) + " |" for line in lines]
-
-
-def _where(found: Found) -> str:
-    machine, named = found["machine"], dict(found["versions"]) | found.get("peer_versions", {})
-    words = ", ".join(f"{name} {number}" for name, number in named.items())
-    card = f", {found['card']}" if found.get("card") else ""
-    return f"{machine['processor']}, {machine['cores']} cores{card}; {words}; {found['at'][:10]}"
-
-
-def render(results: Sequence[Found]) -> str:
-    """The page, from the measurements of :func:`training.record.kept`."""
-    lines = [HEAD]
-    for kind, (title, words, columns, rows) in TABLES.items():
-        found = [one for one in results if one["kind"] == kind]
-        if not found:
-            continue
-        lines += [f"## {title}", "", words, ""]
-        lines += _table(columns, [row for one in found for row in rows(one)])
-        lines += ["", *sorted({f"* {_where(one)}" for one in found}), ""]
-    return "\n".join(lines)
-
-
-def in_words(found: Found) -> str:
-    """One measurement as a table; empty for what has none."""
-    if found.get("kind") not in TABLES:
-        return ""
-    _, _, columns, rows = TABLES[found["kind"]]
-    return "\n".join(_table(columns, rows(found)))
