@@ -11,6 +11,7 @@ import numpy as np
 from leukoscope.bundle.format import MODEL, MODEL_DATA
 from leukoscope.bundle.read import Bundle
 from leukoscope.core.parallel import num_cpus
+from leukoscope.core.telemetry import no_telemetry
 from leukoscope.errors import BundleError
 from leukoscope.inference.backends import Outputs, backends
 
@@ -41,6 +42,7 @@ class OnnxBackend:
 
 
 def _session(bundle: Bundle, threads: int) -> Any:
+    no_telemetry()
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
