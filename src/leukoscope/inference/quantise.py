@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 from contextlib import redirect_stdout
 from importlib.metadata import version
 from types import ModuleType
@@ -22,40 +22,36 @@ LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 class Way(NamedTuple):
-    """One way to quantise.
+    """One way to quantise. What comes after the last layers stays in 32 bits in all of them.
 
     Attributes:
         name: of the way.
         words: what it does.
-        mixed: ranges of activations need not lie around zero.
-        careful: the mean error of each layer is corrected layer after layer, on what the layers before it
-            give by then; slower.
-        keep_head: what comes after the last convolution stays in 32 bits.
+        kept: layers that stay in 32 bits, counted back from the head on each way that leads there.
+        careful: ranges of activations need not lie around zero, and the mean error of each layer is corrected
+            on what the layers before it give by then; slower.
     """
 
     name: str
     words: str
-    mixed: bool = False
+    kept: int = 0
     careful: bool = False
-    keep_head: bool = False
 
 
 WAYS = (
-    Way("plain", "symmetric ranges, the head in 32 bits", keep_head=True),
-    Way("mixed", "asymmetric ranges of activations, the head in 32 bits", mixed=True, keep_head=True),
-    Way(
-        "careful",
-        "asymmetric ranges of activations, the head in 32 bits, errors corrected layer after layer",
-        mixed=True,
-        careful=True,
-        keep_head=True,
-    ),
+    Way("plain", "all layers in 8 bits"),
+    Way("two-kept", "but for the last two layers before the head, on each way that leads there", kept=2),
+    Way("three-kept", "but for the last three layers before the head", kept=3),
+    Way("careful", "as before, and each layer's error corrected after the one before it", 3, careful=True),
 )
-"""From cheap to dear."""
+"""From cheap to dear. What a head reads directly is what it cannot average out."""
 
 
 def quantise(graph: bytes, cells: Sequence[npt.NDArray[np.uint8]], way: Way) -> bytes:
-    """The graph with weights and activations of 8 bits; inputs and outputs keep their names and types.
+    """The graph with activations of 8 bits and weights of 7; inputs and outputs keep their names and types.
+
+    Processors without instructions for sums of 8-bit products (VNNI) add two of them in 16 bits, which 8 bits
+    of both may overflow. Weights of 7 bits cannot, so that one bundle answers alike everywhere.
 
     Args:
         graph: an ONNX graph that takes ``cells`` uint8 (N, S, S, 3).
@@ -68,16 +64,17 @@ def quantise(graph: bytes, cells: Sequence[npt.NDArray[np.uint8]], way: Way) -> 
     """
     nncf, onnx = import_nncf()
     model = onnx.load_from_string(graph)
-    nothing = nncf.IgnoredScope()
+    presets = nncf.QuantizationPreset
     try:
         with redirect_stdout(io.StringIO()):  # where NNCF shows its progress; standard output is for results
             made = nncf.quantize(
                 model,
                 nncf.Dataset([{INPUT: cell[None]} for cell in cells]),
                 subset_size=len(cells),
-                preset=nncf.QuantizationPreset.MIXED if way.mixed else nncf.QuantizationPreset.PERFORMANCE,
+                preset=presets.MIXED if way.careful else presets.PERFORMANCE,
                 fast_bias_correction=not way.careful,
-                ignored_scope=nncf.IgnoredScope(names=head_of(model)) if way.keep_head else nothing,
+                ignored_scope=nncf.IgnoredScope(names=kept_nodes(model, way.kept)),
+                advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.ENABLE),
             )
     except Exception as error:  # NNCF has no common base of its errors
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -102,23 +99,42 @@ def import_nncf() -> tuple[ModuleType, ModuleType]:
     return nncf, onnx
 
 
-def head_of(model: Any) -> list[str]:
-    """Names of the nodes from which no layer of the trunk reads: all behind the last layer before the
-    embedding. A layer is a convolution or a product of matrices."""
+def kept_nodes(model: Any, kept: int = 0) -> list[str]:
+    """Names of the nodes that stay in 32 bits: the head, and the last layers before it.
+
+    A layer is a convolution or a product of matrices that the embedding is computed from. The head is what no
+    layer reads.
+
+    Args:
+        model: an ``onnx.ModelProto`` with the output ``embedding``.
+        kept: how many layers, counted back from the head on each way that leads there.
+    """
     made_by = {output: node for node in model.graph.node for output in node.output}
     trunk = _needed_for(["embedding"], made_by)
-    layers = [name for node in model.graph.node if node.op_type in LAYERS for name in node.output]
-    read = _needed_for([name for name in layers if name in trunk], made_by)
-    return [node.name for node in model.graph.node if not read & set(node.output)]
+    layers = {node.output[0] for node in model.graph.node if node.op_type in LAYERS} & trunk
+    last, reached = set[str](), {"embedding"}
+    for _ in range(kept):
+        reached = {name for value in reached for name in _next_layers(value, made_by, layers)}
+        last |= reached
+    read = _needed_for(sorted(layers), made_by)
+    nodes = model.graph.node
+    return [node.name for node in nodes if node.output[0] not in read or node.output[0] in last]
 
 
-def _needed_for(outputs: Sequence[str], made_by: dict[str, Any]) -> set[str]:
-    """These values, and all that they are computed from."""
+def _next_layers(value: str, made_by: dict[str, Any], layers: set[str]) -> set[str]:
+    """The layers next behind a value."""
+    inputs = made_by[value].input if value in made_by else ()
+    passed = _needed_for(inputs, made_by, stop=layers)
+    return passed & layers
+
+
+def _needed_for(values: Iterable[str], made_by: dict[str, Any], stop: Container[str] = ()) -> set[str]:
+    """These values, and all that they are computed from; nothing beyond a value to stop at."""
     found: set[str] = set()
-    waiting = list(outputs)
+    waiting = list(values)
     while waiting:
         name = waiting.pop()
         if name not in found:
             found.add(name)
-            waiting.extend(made_by[name].input if name in made_by else ())
+            waiting.extend(made_by[name].input if name in made_by and name not in stop else ())
     return found
