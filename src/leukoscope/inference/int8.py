@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -14,11 +15,9 @@ from leukoscope.cohort.manifest import Manifest
 from leukoscope.cohort.open import open_cohort
 from leukoscope.core.progress import say
 from leukoscope.errors import UsageError
-from leukoscope.evaluation.bootstrap import NUM_DRAWS
-from leukoscope.evaluation.quantisation import Budget, Quantisation, StandIn, stand_in
-from leukoscope.evaluation.recalibrate import recalibrated
+from leukoscope.evaluation.quantisation import Budget, Quantisation, stand_in
 from leukoscope.evaluation.table import PredictionTable
-from leukoscope.inference.int8_draft import Draft, fitted_limits, make_draft, pixels_of, range_cells
+from leukoscope.inference.int8_draft import Draft, make_draft, pixels_of, range_cells
 from leukoscope.inference.int8_people import People, known_roles, share_out
 from leukoscope.inference.predictor import Predictor
 from leukoscope.inference.quantise import WAYS, Way, import_nncf, quantise
@@ -32,10 +31,17 @@ class Int8Export(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """The way that was taken, and the names of those that missed the budget before it."""
+    """What was taken.
+
+    Attributes:
+        way, draft: how it was quantised, and the bundle.
+        same: the bundle of 32 bits made anew on the same people.
+        given_up: names of the ways that missed the budget on them.
+    """
 
     way: Way
     draft: Draft
+    same: Bundle
     given_up: tuple[str, ...]
 
 
@@ -91,30 +97,23 @@ def _choose(bundle: Bundle, people: People, cells: Manifest, budget: Budget, scr
     there."""
     ranges = range_cells(people.ranges)
     pixels = pixels_of(bundle, ranges)
+    make = partial(make_draft, bundle, fitting=people.fitting, ranges=ranges, source=cells)
+    same = make(bundle.onnx, scratch / "same").bundle
+    before = _tables(people.fitting, bundle, same)
     tried: list[tuple[Way, Draft, float]] = []
     for way in WAYS:
         say(f"quantising on {len(pixels)} cells, the way '{way.name}': {way.words}")
-        graph, path = quantise(bundle.onnx, pixels, way), scratch / way.name
-        draft = make_draft(bundle, graph, path, fitting=people.fitting, ranges=ranges, source=cells)
-        found = _measure(bundle, draft.bundle, people.fitting, people.fitting, draws=0)
+        draft = make(quantise(bundle.onnx, pixels, way), scratch / way.name)
+        found = stand_in(*before, *_tables(people.fitting, draft.bundle), draws=0)
         tried.append((way, draft, found.decisions_changed.estimate or 0.0))
         if found.within(budget):
             break
     way, draft, _ = tried[-1] if found.within(budget) else min(tried, key=lambda one: one[2])
-    return Choice(way, draft, tuple(other.name for other, _, _ in tried if other is not way))
+    return Choice(way, draft, same, tuple(other.name for other, _, _ in tried if other is not way))
 
 
-def _measure(
-    bundle: Bundle, made: Bundle, fitting: Manifest, judging: Manifest, *, draws: int = NUM_DRAWS
-) -> StandIn:
-    """What changes on the cells of ``judging`` where ``made`` takes the place of ``bundle``."""
-    info, predictor = bundle.info, Predictor(bundle)
-    before = predictor.predict(judging)
-    rows = before.frame if judging is fitting else predictor.predict(fitting).frame
-    limits = fitted_limits(info, rows, fitting)
-    anew = recalibrated(before.frame, info.classes, info.positive_classes, limits)
-    after = Predictor(made).predict(judging)
-    return stand_in(before, PredictionTable(anew, before.metadata), after, draws=draws)
+def _tables(cells: Manifest, *bundles: Bundle) -> list[PredictionTable]:
+    return [Predictor(bundle).predict(cells) for bundle in bundles]
 
 
 def _described(bundle: Bundle, choice: Choice, people: People, budget: Budget) -> Quantisation:
@@ -132,7 +131,7 @@ def _described(bundle: Bundle, choice: Choice, people: People, budget: Budget) -
         num_left_out=people.num_left_out,
         references=choice.draft.references,
         budget=budget,
-        measured=_measure(bundle, choice.draft.bundle, people.fitting, people.judging),
+        measured=stand_in(*_tables(people.judging, bundle, choice.same, choice.draft.bundle)),
     )
 
 

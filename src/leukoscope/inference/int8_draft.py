@@ -145,7 +145,8 @@ def _cells_of_references(bundle: Bundle, source: Manifest) -> Manifest | None:
     found = bundle.references.select(mark="sha256").join(cells, on="mark", how="inner", maintain_order="left")
     if found.height < bundle.references.height:
         return None
-    return source.with_frame(found.drop("mark"))
+    number = pl.int_range(pl.len()).cast(pl.String)  # two references may be one file under two names
+    return source.with_frame(found.drop("mark").with_columns(cell_id="reference " + number))
 
 
 def _fitting_cells(bundle: Bundle, *used: Manifest) -> pl.DataFrame:

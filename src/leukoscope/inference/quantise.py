@@ -64,6 +64,9 @@ def quantise(graph: bytes, cells: Sequence[npt.NDArray[np.uint8]], way: Way) -> 
     """
     nncf, onnx = import_nncf()
     model = onnx.load_from_string(graph)
+    kept = kept_nodes(model, way.kept)
+    if len(kept) == len(model.graph.node):
+        raise BundleError("the graph has no layer to quantise", hint="use the bundle of 32 bits")
     presets = nncf.QuantizationPreset
     try:
         with redirect_stdout(io.StringIO()):  # where NNCF shows its progress; standard output is for results
@@ -73,11 +76,11 @@ def quantise(graph: bytes, cells: Sequence[npt.NDArray[np.uint8]], way: Way) -> 
                 subset_size=len(cells),
                 preset=presets.MIXED if way.careful else presets.PERFORMANCE,
                 fast_bias_correction=not way.careful,
-                ignored_scope=nncf.IgnoredScope(names=kept_nodes(model, way.kept)),
+                ignored_scope=nncf.IgnoredScope(names=kept),
                 advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.ENABLE),
             )
     except Exception as error:  # NNCF has no common base of its errors
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise BundleError(f"NNCF {version('nncf')} cannot quantise the graph: {reason}") from None
     return bytes(quantised_before_joining(made).SerializeToString())
 
