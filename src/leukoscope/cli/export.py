@@ -43,8 +43,12 @@ def export(
     the graph gets 8 bits, temperature and thresholds are fitted anew, and what that costs is measured on
     people who fitted nothing: beyond the budget nothing is written, and the exit code is 1.
     """
-    if int8 or calibration_data is not None:
-        _check_int8(int8, calibration_data)
+    if int8 != (calibration_data is not None):
+        raise UsageError(
+            "--int8 needs cells to quantise on and to judge by, --calibration-data is for it alone",
+            hint="give both: --int8 --calibration-data SOURCE",
+        )
+    if calibration_data is not None:
         budgets = budget_decisions, budget_auroc
         return _int8(source, calibration_data, out, budgets, private=private, as_json=as_json)
     from leukoscope.bundle.export import export_bundle
@@ -82,15 +86,6 @@ def _int8(
         hint = "give --calibration-data of more people, or the run's own split; or a larger budget"
         print(f"hint: {hint}", file=sys.stderr)
     return 0 if path else FAILED
-
-
-def _check_int8(int8: bool, data: Path | None) -> None:
-    if int8 and data is None:
-        raise UsageError(
-            "--int8 needs cells to quantise on and to judge by", hint="add --calibration-data SOURCE"
-        )
-    if not int8:
-        raise UsageError("--calibration-data is for --int8", hint="add --int8, or leave it out")
 
 
 def _bundle_of(source: str) -> str:

@@ -38,18 +38,16 @@ class People(NamedTuple):
 def known_roles(bundle: Bundle, frame: pl.DataFrame) -> pl.Series:
     """What each cell, or its subject, did when the bundle was fitted: the first of train, validation and
     calibration, ``None`` for nothing; (N,) by row of a manifest."""
-    role = pl.Series("known", [None] * frame.height, dtype=pl.String)
+    roles: list[str | None] = [None] * frame.height
     for name in reversed(FITTING_ROLES):
         rows = bundle.subjects.filter(pl.col("role") == name)
         for column in ("subject_id", "sha256"):
-            values = frame[column].fill_null("")
-            named = [value for value in values.unique() if value]
             stored = set(rows[column].drop_nulls())
-            marks = zip(named, salted(named, bundle.info.privacy), strict=True)
-            found = [value for value, mark in marks if mark in stored]
-            role = role.to_frame().select(pl.when(values.is_in(found)).then(pl.lit(name)).otherwise("known"))
-            role = role.to_series().rename("known")
-    return role
+            values = frame[column].fill_null("").to_list()
+            marks = salted(values, bundle.info.privacy)
+            found = [bool(value) and mark in stored for value, mark in zip(values, marks, strict=True)]
+            roles = [name if there else role for there, role in zip(found, roles, strict=True)]
+    return pl.Series("known", roles, dtype=pl.String)
 
 
 def share_out(cells: Manifest, known: pl.Series) -> People:
@@ -88,7 +86,9 @@ def share_out(cells: Manifest, known: pl.Series) -> People:
     left_out = candidates.filter(pl.col("unit").is_in(list(met)))["subject_id"].n_unique()
     _demand(cells, fitting, judging, left_out)
     ranges = frame.filter(~pl.col("unit").is_in(judging["unit"].unique().to_list()))
-    return People(*(_manifest(cells, rows) for rows in (ranges, fitting, judging)), num_left_out=left_out)
+    return People(
+        _manifest(cells, ranges), _manifest(cells, fitting), _manifest(cells, judging), num_left_out=left_out
+    )
 
 
 def _by_role(labelled: pl.DataFrame, trained: set[str]) -> tuple[pl.DataFrame, pl.DataFrame]:

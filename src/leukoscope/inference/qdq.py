@@ -25,7 +25,8 @@ def quantised_before_joining(model: Any) -> Any:
     """
     graph = model.graph
     links = _Links(graph)
-    nodes, superfluous = [], set()
+    nodes: list[Any] = []
+    superfluous: set[str] = set()
     for node in graph.node:
         behind = links.behind(node) if node.op_type == "Concat" else None
         if behind is not None:
