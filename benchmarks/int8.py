@@ -3,8 +3,8 @@
     python benchmarks/int8.py BUNDLE INT8_BUNDLE --cells SOURCE [--num 256] [--rounds 7] [--threads 0]
 
 INT8_BUNDLE is what ``leukoscope export --int8`` made of BUNDLE. In each round every model runs once on each
-runtime, so that a busy machine is busy for all; the ratio is that of a round. OpenVINO computes what is left in
-32 bits with 32 bits: by default it takes bfloat16 where a processor has it, which gives other decisions.
+runtime, so that a busy machine is busy for all; the ratio is that of a round. OpenVINO computes in 32 bits
+what is left in them: by default it takes bfloat16 where a processor has it, which gives other decisions.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from leukoscope.evaluation.evaluate import evaluate
 from leukoscope.evaluation.metrics import auroc
 from leukoscope.evaluation.quantisation import Budget
 from leukoscope.evaluation.report import render
+from leukoscope.explain.random_graph import shuffled
 from leukoscope.inference import int8, quantise
 from leukoscope.inference.backends import make_backend
 from leukoscope.inference.inputs import resolve
@@ -84,9 +85,21 @@ class TestWhatItHolds:
         assert bundle.info.quantisation == found and bundle.info.schema_version == 2
         assert found.of_bundle == open_bundle(int8_case.bundle).bundle_id
         assert found.way == "plain" and found.given_up == () and "nncf" in found.versions
+        assert bundle.info.training_data.synthetic, "its thresholds are fitted on drawn cells"
         card = bundle.card
         for words in ("## What 8 bits cost", found.of_bundle, "decisions changed", "who fitted nothing"):
             assert words in card
+
+    def test_its_weights_can_be_shuffled(self, made):
+        """So that a map is compared with that of a graph which knows nothing."""
+        ours, other = (onnx.load_from_string(one).graph for one in (made[0].onnx, shuffled(made[0].onnx, 0)))
+        moved = [
+            one.name
+            for one, two in zip(ours.initializer, other.initializer, strict=True)
+            if one.data_type == onnx.TensorProto.INT8 and one.raw_data != two.raw_data
+        ]
+        layers = [node for node in ours.node if node.op_type == "Conv"]
+        assert len(moved) == len(layers) == 5
 
     def test_everybody_who_fitted_it_is_named_and_nobody_who_judged(self, made, people, int8_case):
         bundle, found = made

@@ -30,6 +30,7 @@ EXTRAS = {
     "train": ("torch", "torchvision", "timm", "lightning", "onnx", "safetensors"),
     "explain": ("torch", "torchvision", "timm", "onnx", "safetensors", "captum"),
     "adapters": ("peft",),
+    "int8": ("nncf", "onnx"),
     "mlflow": ("mlflow-skinny", "sqlalchemy", "alembic"),
     "fetch": ("kagglehub",),
 }
@@ -39,6 +40,7 @@ PURPOSES = {
     "train": "training, the backend torch",
     "explain": "maps by gradients, and of networks with random weights",
     "adapters": "low-rank adapters, model.lora",
+    "int8": "leukoscope export --int8",
     "mlflow": "leukoscope study --tracker mlflow",
     "fetch": "leukoscope data fetch",
 }

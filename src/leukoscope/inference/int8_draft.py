@@ -52,7 +52,7 @@ def make_draft(
     """The bundle with another graph, its calibration, operating points and novelty limit fitted anew.
 
     Novelty references are read again by the new graph where the cells are at hand, else they stay. The people
-    whose cells are used here are added to those who fitted the bundle.
+    whose cells are used here are added to those who fitted the bundle, and drawn cells stamp it SYNTHETIC.
 
     Args:
         bundle: of the 32-bit graph.
@@ -66,12 +66,14 @@ def make_draft(
     rows, embedding = _read(predictor, fitting)
     limits = fitted_limits(info, rows, fitting)
     references = _references(predictor, source, embedding, fitted_on=_whom(fitting))
+    drawn = info.training_data.synthetic or source.is_synthetic
     changes = {
         "name": f"{info.name} int8",
         "created_at": now(),
         "calibration": limits.calibration,
         "operating_points": limits.points,
         "novelty": references.limit,
+        "training_data": info.training_data.model_copy(update={"synthetic": drawn}),
         "metrics_on": f"{info.metrics_on}, read by the 32-bit bundle {bundle.bundle_id}"
         if info.metrics
         else "",
