@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -215,7 +217,7 @@ class TestRefused:
         assert list(tmp_path.iterdir()) == []
 
     def test_without_the_extra(self, int8_case, tmp_path, monkeypatch):
-        monkeypatch.setitem(__import__("sys").modules, "nncf", None)
+        monkeypatch.setitem(sys.modules, "nncf", None)
         with pytest.raises(MissingExtraError, match="'int8'"):
             export_int8(int8_case.bundle, int8_case.cells, tmp_path / "x.leuko")
 
@@ -244,3 +246,20 @@ def test_the_same_cells_give_the_same_bundle(made, int8_case, tmp_path):
     path, found = export_int8(int8_case.bundle, int8_case.cells, tmp_path / "again.leuko", budget=LOOSE)
     assert open_bundle(path).onnx == made[0].onnx and found == made[1]
     assert pl.DataFrame(open_bundle(path).subjects).equals(made[0].subjects)
+
+
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = sys.modules["openvino"] = None
+import numpy as np
+from leukoscope.bundle.read import open_bundle
+from leukoscope.inference.quantise import WAYS, quantise
+cells = list(np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8))
+for way in WAYS:
+    assert b"QuantizeLinear" in quantise(open_bundle(sys.argv[1]).onnx, cells, way), way
+"""
+
+
+@pytest.mark.slow
+def test_every_way_works_without_torch_and_openvino(int8_case):
+    subprocess.run([sys.executable, "-c", WITHOUT_TORCH, str(int8_case.bundle)], check=True)

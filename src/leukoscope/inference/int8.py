@@ -99,12 +99,13 @@ def _choose(bundle: Bundle, people: People, cells: Manifest, budget: Budget, scr
     pixels = pixels_of(bundle, ranges)
     make = partial(make_draft, bundle, fitting=people.fitting, ranges=ranges, source=cells)
     same = make(bundle.onnx, scratch / "same").bundle
-    before = _tables(people.fitting, bundle, same)
+    (before,) = _tables(people.fitting, same)
     tried: list[tuple[Way, Draft, float]] = []
     for way in WAYS:
         say(f"quantising on {len(pixels)} cells, the way '{way.name}': {way.words}")
         draft = make(quantise(bundle.onnx, pixels, way), scratch / way.name)
-        found = stand_in(*before, *_tables(people.fitting, draft.bundle), draws=0)
+        (after,) = _tables(people.fitting, draft.bundle)
+        found = stand_in(before, before, after, draws=0)
         tried.append((way, draft, found.decisions_changed.estimate or 0.0))
         if found.within(budget):
             break

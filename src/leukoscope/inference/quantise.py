@@ -81,7 +81,8 @@ def quantise(graph: bytes, cells: Sequence[npt.NDArray[np.uint8]], way: Way) -> 
             )
     except Exception as error:  # NNCF has no common base of its errors
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise BundleError(f"NNCF {version('nncf')} cannot quantise the graph: {reason}") from None
+        message = f"NNCF {version('nncf')} cannot quantise the graph: {reason}"
+        raise BundleError(message, hint="use the bundle of 32 bits") from None
     return bytes(quantised_before_joining(made).SerializeToString())
 
 
