@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import settings
@@ -97,7 +97,9 @@ def tiny_graph() -> bytes:
 
 @pytest.fixture(scope="session")
 def make_bundle() -> Callable[..., Path]:
-    """``make_bundle(path, private=False, **fields)`` writes a tiny bundle with these fields of its info."""
+    """``make_bundle(path, private=False, **fields)`` writes a tiny bundle with these fields of its info.
+
+    ``onnx``, ``embeddings`` and ``references`` take the place of the tiny graph and of its references."""
     import numpy as np
     import polars as pl
 
@@ -109,6 +111,8 @@ def make_bundle() -> Callable[..., Path]:
     from leukoscope.evaluation.ruler import Ruler
 
     def make(path: Path, *, private: bool = False, **changes: Any) -> Path:
+        onnx, embeddings = changes.pop("onnx", None), changes.pop("embeddings", np.eye(3, dtype=np.float32))
+        references = changes.pop("references", None)
         point = {"criterion": "sensitivity at least", "target": 0.95, "normal_below": 0.4, "blast_from": 0.6}
         fields: dict[str, Any] = {
             "name": "tiny",
@@ -133,9 +137,10 @@ def make_bundle() -> Callable[..., Path]:
         return write_bundle(
             path,
             info,
-            onnx=tiny_graph(),
+            onnx=onnx or tiny_graph(),
             subjects=pl.DataFrame(rows | {"role": ["train", "validation", "calibration"]}),
-            novelty=None if info.novelty is None else np.eye(3, dtype=np.float32),
+            novelty=None if info.novelty is None else embeddings,
+            references=references,
             private=private,
         )
 
@@ -146,3 +151,96 @@ def make_bundle() -> Callable[..., Path]:
 def tiny_bundle(make_bundle: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle that answers without being trained. Never write into it."""
     return make_bundle(tmp_path_factory.mktemp("bundle") / "tiny.leuko")
+
+
+def fire_graph(weights: Any = None) -> bytes:
+    """A small network as NNCF meets them: convolutions, one fire module, pooling, one linear layer.
+
+    It weighs the mean of 8 maps; with ``weights`` (8,) the logits are (0, weights . embedding).
+    """
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng, side = np.random.default_rng(5), TINY_SIZE
+    last = np.zeros((8, 2), np.float32)
+    if weights is not None:
+        last[:, 1] = weights
+    constants = {
+        "unit": np.array(1 / 255, np.float32),
+        "stem": rng.normal(0, 0.3, (8, 3, 3, 3)).astype(np.float32),
+        "squeeze": rng.normal(0, 0.4, (6, 8, 1, 1)).astype(np.float32),
+        "narrow": rng.normal(0, 0.5, (4, 6, 1, 1)).astype(np.float32),
+        "wide": rng.normal(0, 0.2, (4, 6, 3, 3)).astype(np.float32),
+        "after": rng.normal(0, 0.5, (8, 8, 1, 1)).astype(np.float32),
+        "axes": np.array([2, 3], np.int64),
+        "last": last,
+        "bias": np.zeros(2, np.float32),
+    }
+    same = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
+    steps: list[tuple[str, list[str], str, dict[str, Any]]] = [
+        ("Transpose", ["cells"], "turned", {"perm": [0, 3, 1, 2]}),
+        ("Cast", ["turned"], "floats", {"to": TensorProto.FLOAT}),
+        ("Mul", ["floats", "unit"], "pixels", {}),
+        ("Conv", ["pixels", "stem"], "a", same),
+        ("Relu", ["a"], "b", {}),
+        ("MaxPool", ["b"], "c", {"kernel_shape": [2, 2], "strides": [2, 2]}),
+        ("Conv", ["c", "squeeze"], "d", {}),
+        ("Relu", ["d"], "e", {}),
+        ("Conv", ["e", "narrow"], "f", {}),
+        ("Conv", ["e", "wide"], "g", same),
+        ("Concat", ["f", "g"], "h", {"axis": 1}),
+        ("Relu", ["h"], "i", {}),
+        ("Conv", ["i", "after"], "j", {}),
+        ("Relu", ["j"], "k", {}),
+        ("ReduceMean", ["k", "axes"], "embedding", {"keepdims": 0}),
+        ("Gemm", ["embedding", "last", "bias"], "logits", {}),
+    ]
+    nodes = [helper.make_node(kind, into, [out], f"{kind} {out}", **more) for kind, into, out, more in steps]
+    inputs = [helper.make_tensor_value_info("cells", TensorProto.UINT8, ["batch", side, side, 3])]
+    shapes = {"logits": 2, "embedding": 8}
+    outputs = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", size])
+        for name, size in shapes.items()
+    ]
+    tensors = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "fire", inputs, outputs, tensors)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    return bytes(model.SerializeToString())
+
+
+class Int8Case(NamedTuple):
+    """A bundle of 32 bits that tells drawn cells apart, and labelled cells of people it has not met."""
+
+    bundle: Path
+    cells: Path
+
+
+@pytest.fixture(scope="session")
+def int8_case(make_bundle: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Int8Case:
+    """What an int8 bundle is made of in seconds. Never write into it."""
+    import numpy as np
+    from sklearn.linear_model import LogisticRegression
+
+    from leukoscope.bundle.read import open_bundle
+    from leukoscope.cohort.index import index
+    from leukoscope.cohort.synth import synthesize
+    from leukoscope.inference.inputs import resolve
+    from leukoscope.inference.predictor import Predictor
+
+    folder = tmp_path_factory.mktemp("int8")
+    people = synthesize(folder / "people", subjects=12, cells_per_subject=12, unlabelled=4, seed=2)
+    cells = index(people)
+    known = cells.frame["label"].is_not_null()
+    predictor = Predictor(open_bundle(make_bundle(folder / "blank.leuko", onnx=fire_graph(), novelty=None)))
+    judged = [predictor.judge(batch) for batch in predictor.batches(resolve(cells))]
+    found = np.concatenate([one.outputs.embedding for one in judged if one.outputs])[known.to_numpy()]
+    spread = found.std(axis=0)
+    fitted = LogisticRegression(C=0.1).fit(found / spread, cells.labels[known.to_numpy()])
+    references = cells.frame.filter(known).head(16).select("sha256", "subject_id", "label")
+    bundle = make_bundle(
+        folder / "fire.leuko",
+        onnx=fire_graph(fitted.coef_[0] / spread),
+        references=references,
+        embeddings=found[:16],
+    )
+    return Int8Case(bundle, cells.write(folder / "cells.parquet"))

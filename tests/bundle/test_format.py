@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import polars as pl
 import pytest
 from pydantic import ValidationError
@@ -113,3 +115,10 @@ def test_the_quality_limits_of_a_model_know_its_field(tiny_bundle):
 def test_salted_hashes_differ_with_the_salt_and_hide_the_name():
     first, second = (salted(["H10"], Privacy(hashed=True, salt=salt))[0] for salt in ("00", "01"))
     assert first != second and "H10" not in first and len(first) == 64
+
+
+def test_a_bundle_of_32_bits_is_what_it_always_was(make_bundle, tmp_path):
+    """Neither its schema nor its keys change, so neither does the id of any."""
+    document = json.loads((make_bundle(tmp_path / "m.leuko") / "bundle.json").read_text())
+    assert document["schema_version"] == 1 and "quantisation" not in document
+    assert open_bundle("starter").bundle_id == "4b66eea5471ad9d2"

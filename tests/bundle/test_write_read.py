@@ -157,9 +157,9 @@ def test_a_missing_key_is_named(bundle, key):
 
 
 def test_a_newer_schema_is_refused_before_its_unknown_keys_are_looked_at(bundle):
-    document = json.loads((bundle / INFO).read_text()) | {"schema_version": 2, "quantum": True}
+    document = json.loads((bundle / INFO).read_text()) | {"schema_version": 3, "quantum": True}
     (bundle / INFO).write_text(json.dumps(document))
-    with pytest.raises(BundleVersionError, match="schema 2") as caught:
+    with pytest.raises(BundleVersionError, match="schema 3") as caught:
         open_bundle(bundle)
     assert "update" in caught.value.hint
 

@@ -20,6 +20,8 @@ from leukoscope.evaluation.evaluate import evaluate
 from leukoscope.evaluation.recalibrate import fit_table
 from leukoscope.evaluation.table import PredictionTable
 from leukoscope.inference.inputs import resolve
+from leukoscope.inference.int8_draft import make_draft
+from leukoscope.inference.int8_people import known_roles, share_out
 from leukoscope.inference.predictor import Predictor
 from leukoscope.recipes import load_recipe
 from leukoscope.studies import folds as folds_module
@@ -126,6 +128,24 @@ class TestOneRun:
         ]
         first, second = (table["blast_probability"].to_numpy() for table in tables)
         np.testing.assert_allclose(first, second, atol=1e-4)
+
+    def test_made_again_for_its_own_graph_it_fits_the_same(self, run, holdout, tmp_path):
+        """What int8 is compared with, where the run's own calibration subjects are fitted on: the bundle."""
+        bundle, cells = open_bundle(run.bundle), Manifest.read(holdout)
+        people = share_out(cells, known_roles(bundle, cells.frame))
+        assert set(people.judging.frame["split"]) == {"test"}
+        assert set(people.fitting.frame["split"]) == {"calibration"}
+        same = make_draft(
+            bundle, bundle.onnx, tmp_path / "m", fitting=people.fitting, ranges=people.fitting, source=cells
+        ).bundle
+        ours, again = bundle.info, same.info
+        assert again.calibration.temperature == pytest.approx(ours.calibration.temperature, rel=1e-3)
+        for one, two in zip(ours.operating_points, again.operating_points, strict=True):
+            assert (two.name, two.normal_below) == (one.name, pytest.approx(one.normal_below, abs=1e-3))
+        assert again.novelty.distance == pytest.approx(ours.novelty.distance, rel=1e-2)
+        np.testing.assert_allclose(same.novelty, bundle.novelty, rtol=2e-3, atol=2e-3)
+        assert same.subjects.equals(bundle.subjects), "nobody new fitted anything"
+        assert again.metrics == ours.metrics and bundle.bundle_id in again.metrics_on
 
     def test_says_synthetic(self, run):
         assert open_bundle(run.bundle).info.training_data.synthetic

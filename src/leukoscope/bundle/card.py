@@ -12,6 +12,7 @@ from leukoscope.evaluation.guideline_answers import INTENDED_USE, bundle_answers
 from leukoscope.evaluation.guidelines import NO_CERTIFICATE, crosswalk
 from leukoscope.evaluation.paired import Difference
 from leukoscope.evaluation.partitions import Evidence
+from leukoscope.evaluation.quantisation import judged_words, rows_for_people
 from leukoscope.evaluation.readings import Metric
 
 SYNTHETIC = "SYNTHETIC: trained on drawn cells. It knows nothing about real ones."
@@ -25,7 +26,7 @@ LEAKY = (
 
 def card(info: BundleInfo) -> str:
     """The card as Markdown."""
-    sections = (_head, _use, _data, _metrics, _decisions, _limits, _guidelines, _making)
+    sections = (_head, _use, _data, _metrics, _quantisation, _decisions, _limits, _guidelines, _making)
     return "\n\n".join(paragraph for section in sections for paragraph in section(info)) + "\n"
 
 
@@ -170,6 +171,22 @@ def _people(evidence: Evidence) -> Iterator[str]:
             )
             for row in hardest
         ],
+    )
+
+
+def _quantisation(info: BundleInfo) -> Iterator[str]:
+    found = info.quantisation
+    if found is None:
+        return
+    yield "## What 8 bits cost"
+    yield (
+        f"The graph was quantised by NNCF {found.versions.get('nncf', '')} ({found.way_words}) from bundle "
+        f"`{found.of_bundle}`, of which the figures above are. {judged_words(found)}."
+    )
+    yield _table(("int8 in place of 32 bits", "measured"), list(rows_for_people(found)))
+    yield (
+        "Measured with ONNX Runtime. Programs round 8-bit sums differently, so that probabilities of one "
+        "cell differ a little between ONNX Runtime and OpenVINO, and between processors."
     )
 
 

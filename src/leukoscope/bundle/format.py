@@ -16,10 +16,13 @@ from leukoscope.core.config import Config
 from leukoscope.evaluation.calibration import Calibration
 from leukoscope.evaluation.operating_points import OperatingPoint
 from leukoscope.evaluation.partitions import Evidence
+from leukoscope.evaluation.quantisation import Quantisation
 from leukoscope.evaluation.readings import Metric
 from leukoscope.evaluation.ruler import Ruler
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""The newest that is read. A bundle of 32 bits is written as schema 1; schema 2 adds ``quantisation``,
+without which nobody should read an int8 graph."""
 
 INFO = "bundle.json"
 MODEL = "model.onnx"
@@ -145,12 +148,14 @@ class BundleInfo(Config):
         demonstration: it is there for trying the software.
         recipe: the whole configuration of the training.
         versions: of Python and the packages that shaped the model.
+        quantisation: how the graph became int8 and what that cost; ``None`` for a graph of 32 bits, whose
+            ``bundle.json`` does not have the key. Its ``metrics`` and ``evidence`` are the 32-bit graph's.
         files: name -> SHA-256 of every other file of the bundle; filled in by ``write_bundle``.
     """
 
     model_config = ConfigDict(ser_json_inf_nan="constants")  # so that writing finds them, and refuses
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = 1
     name: str
     created_at: str
     architecture: Architecture
@@ -172,6 +177,7 @@ class BundleInfo(Config):
     recipe: dict[str, Any] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
     privacy: Privacy = Privacy()
+    quantisation: Quantisation | None = None
     files: dict[str, str] = Field(default_factory=dict)
 
     @property

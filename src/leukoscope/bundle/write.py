@@ -22,6 +22,7 @@ from leukoscope.bundle.format import (
     MODEL_DATA,
     NOVELTY,
     REFERENCES,
+    SCHEMA_VERSION,
     SUBJECTS,
     WEIGHTS,
     BundleInfo,
@@ -46,13 +47,14 @@ def write_bundle(
     weights: Mapping[str, np.ndarray] | None = None,
     onnx_data: Path | None = None,
     private: bool = False,
+    salt: str = "",
 ) -> Path:
     """Write a bundle; hashes, ``CARD.md`` and the salt are filled in.
 
     Args:
         path: the folder ``NAME.leuko``; one zip of it when the name ends in ``.zip``. A bundle that is there
             is replaced, a folder of anything else is left alone.
-        info: what ``bundle.json`` says; its ``files`` and ``privacy`` are written anew.
+        info: what ``bundle.json`` says; its ``schema_version``, ``files`` and ``privacy`` are written anew.
         onnx: the graph: ``cells`` uint8 (N,S,S,3) in; ``logits`` (N,K), ``embedding`` (N,D), perhaps ``cam``
             out.
         subjects: one row for each cell that fitted anything: ``subject_id, sha256, role``.
@@ -62,6 +64,7 @@ def write_bundle(
         weights: tensors by name, for further training.
         onnx_data: the file of tensors beside a graph of more than 2 GB.
         private: keep salted hashes of subjects and cells only.
+        salt: of a private bundle that this one is made of: all names are hashed with it already.
 
     Returns:
         ``path``.
@@ -75,22 +78,25 @@ def write_bundle(
         raise BundleError("novelty references and info.novelty go together: one of them is missing")
     check_free(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    privacy = Privacy(hashed=private, salt=secrets.token_hex(16) if private else "")
+    privacy = Privacy(hashed=private or bool(salt), salt=salt or (secrets.token_hex(16) if private else ""))
+    naming = Privacy() if salt else privacy
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as name:
         folder = Path(name) / "bundle"
         folder.mkdir()
         (folder / MODEL).write_bytes(onnx)
         if onnx_data is not None:
             shutil.copyfile(onnx_data, folder / MODEL_DATA)
-        _subjects_table(subjects, privacy).write_parquet(folder / SUBJECTS)
+        _subjects_table(subjects, naming).write_parquet(folder / SUBJECTS)
         if novelty is not None:
             np.savez(folder / NOVELTY, embeddings=novelty.astype(np.float16))
         if references is not None:
-            _references_table(references, novelty, privacy).write_parquet(folder / REFERENCES)
+            _references_table(references, novelty, naming).write_parquet(folder / REFERENCES)
         if weights is not None:
             (folder / WEIGHTS).write_bytes(_safetensors(weights))
-        evidence = unnamed(info.evidence, privacy) if info.evidence else None
-        _finish(folder, info.model_copy(update={"privacy": privacy, "evidence": evidence}))
+        evidence = unnamed(info.evidence, naming) if info.evidence else None
+        schema = 1 if info.quantisation is None else SCHEMA_VERSION
+        changes = {"schema_version": schema, "privacy": privacy, "evidence": evidence}
+        _finish(folder, info.model_copy(update=changes))
         put_in_place(folder, target)
     return target
 
@@ -143,7 +149,8 @@ def _finish(folder: Path, info: BundleInfo) -> None:
     """Write the card, then ``bundle.json`` with the hash of every file beside it."""
     (folder / CARD).write_text(card(info), encoding="utf-8")
     files = {file.name: sha256_file(file) for file in sorted(folder.iterdir())}
-    document = info.model_copy(update={"files": files}).model_dump(mode="json")
+    absent = {"quantisation"} if info.quantisation is None else None
+    document = info.model_copy(update={"files": files}).model_dump(mode="json", exclude=absent)
     try:
         text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
         parse(BundleInfo, json.loads(text), where=INFO)

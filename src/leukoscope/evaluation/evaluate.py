@@ -224,6 +224,7 @@ def _model(table: PredictionTable, info: Mapping[str, Any]) -> Model:
         bundle_ids=tuple(ids or ([named] if named else [])),
         name=info.get("name"),
         asked=info.get("bundle_id"),
+        quantisation=info.get("quantisation"),
     )
 
 

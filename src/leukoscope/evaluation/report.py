@@ -17,6 +17,7 @@ from leukoscope.evaluation.gallery import probability
 from leukoscope.evaluation.guidelines import NO_CERTIFICATE
 from leukoscope.evaluation.label_suspects import LabelSuspect
 from leukoscope.evaluation.pictures import Picture, read_pictures
+from leukoscope.evaluation.quantisation import judged_words, rows_for_people
 from leukoscope.evaluation.readings import Metric
 from leukoscope.evaluation.results import Report
 from leukoscope.evaluation.subgroups import Subgroup
@@ -114,6 +115,7 @@ def render(report: Report, figures: dict[str, str]) -> str:
     suspects = _shown_suspects(report)
     suspect_pictures = read_pictures(report.root, suspects)
     labelled = groupby(report.subjects, key=lambda row: row.label)
+    int8 = None if report.model.is_another else report.model.quantisation
     return fill(
         "report.html.j2",
         report=report,
@@ -143,6 +145,8 @@ def render(report: Report, figures: dict[str, str]) -> str:
         ),
         has_pictures=any(picture.uri for picture in (*pictures, *suspect_pictures)),
         no_certificate=NO_CERTIFICATE,
+        eight_bits=list(rows_for_people(int8)) if int8 else [],
+        eight_bits_on=judged_words(int8) if int8 else "",
         probability=probability,
     )
 

@@ -21,6 +21,7 @@ from leukoscope.evaluation.metrics import confusion
 from leukoscope.evaluation.model_facts import OperatingPointReading
 from leukoscope.evaluation.paired import Difference
 from leukoscope.evaluation.per_class import ClassRow
+from leukoscope.evaluation.quantisation import Quantisation
 from leukoscope.evaluation.readings import Judgement, Metric
 from leukoscope.evaluation.reliability import CalibrationReading
 from leukoscope.evaluation.selective import RiskCoverage
@@ -77,11 +78,13 @@ class Model(Config):
         bundle_ids: that the rows name; several for pooled out-of-fold rows.
         name: of the bundle that was given to the evaluation.
         asked: its id.
+        quantisation: what 8 bits cost, where that bundle is int8.
     """
 
     bundle_ids: tuple[str, ...] = ()
     name: str | None = None
     asked: str | None = None
+    quantisation: Quantisation | None = None
 
     @property
     def is_another(self) -> bool:

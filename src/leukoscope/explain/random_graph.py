@@ -41,6 +41,9 @@ def shuffled(graph: bytes, seed: int) -> bytes:
         raise MissingExtraError("a graph with random weights", "explain") from None
     model = onnx.load_from_string(graph)
     used = {name for node in model.graph.node if node.op_type in LAYERS for name in node.input}
+    # of an int8 graph a layer reads dequantised weights
+    steps = (node for node in model.graph.node if node.op_type == "DequantizeLinear")
+    used |= {node.input[0] for node in steps if node.output[0] in used}
     rng = np.random.default_rng(seed)
     for tensor in model.graph.initializer:
         if tensor.name in used:

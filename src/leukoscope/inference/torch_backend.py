@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from leukoscope.bundle.read import Bundle
-from leukoscope.errors import BundleIntegrityError, MissingExtraError
+from leukoscope.errors import BundleError, BundleIntegrityError, MissingExtraError
 from leukoscope.inference.backends import Outputs, backends, checked
 
 _one_at_a_time = threading.Lock()
@@ -79,6 +79,11 @@ def load_network(bundle: Bundle) -> Any:
         MissingExtraError: as :func:`new_network`.
         BundleError: where the bundle keeps no weights, or others than the architecture has.
     """
+    if bundle.info.quantisation is not None:
+        raise BundleError(
+            f"{bundle.path}: its graph is int8, and torch would run another model",
+            hint=f"use the backend 'onnxruntime', or bundle {bundle.info.quantisation.of_bundle} of 32 bits",
+        )
     network = new_network(bundle)
     import torch
 
