@@ -19,6 +19,8 @@ STEP = 8
 two such requests side by side take a tenth less of the processors than 16 cells on both threads."""
 MOST_STREAMS = 8
 """Requests that are worked on side by side, at most: each stream holds the maps of its cells."""
+NUM_REQUESTS = 32
+"""That wait for a stream, at most. A batch is handed over whole: no stream waits for the thread that asks."""
 _one_at_a_time = threading.Lock()
 """Of all models: OpenVINO's Python side sets itself up during its first run, and two threads that both begin
 with one wait for each other for ever. A run takes all processors anyhow."""
@@ -48,8 +50,7 @@ class OpenvinoBackend:
             names = check_contract(bundle, [_port(port) for port in model.inputs], outputs)
             self._places = [[port.name for port in outputs].index(name) for name in names]
             self._streams = _streams(threads)
-            # two for each, so that no stream waits while another is held up
-            self._requests = [compiled.create_infer_request() for _ in range(2 * self._streams)]
+            self._requests = [compiled.create_infer_request() for _ in range(NUM_REQUESTS)]
 
     def run(self, batch: np.ndarray) -> Outputs:
         """Outputs for cells uint8 (N, S, S, 3)."""
