@@ -7,6 +7,7 @@ subjects as the table.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple, Self
@@ -179,7 +180,7 @@ def _ranked(y: npt.NDArray[np.bool_], p: Floats, subjects: Subjects, times: Floa
         error = metrics.equal_mass_error(counts, ranking.scores)
         return area_under_roc(counts), area_by_steps(counts), error
 
-    found = ordered_map(read, parts)
+    found: Iterator[tuple[Floats, ...]] = ordered_map(read, parts)
     if len(times) * len(owner) > LONG:
         found = track(found, "drawing subjects", len(parts))
     columns = zip(*found, strict=True)

@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 from leukoscope.cells.pictures import picture_pixels
 from leukoscope.cohort.layouts.cnmc2019 import SYNTHETIC_MARK, PreliminaryRow, preliminary_labels
 from leukoscope.cohort.manifest import Manifest
-from leukoscope.cohort.source import FolderSource, ImageSource
+from leukoscope.cohort.source import FolderSource, ImageSource, open_source
 from leukoscope.core.files import printable
 from leukoscope.errors import ImageNotFoundError, UsageError
 from leukoscope.inference.identity import Identity, identify
@@ -101,22 +101,23 @@ class ManifestPart:
     """A manifest or split: its rows, with what it says of them."""
 
     def __init__(self, manifest: Manifest) -> None:
-        self._manifest = manifest
+        self._root = manifest.root
+        names = ("cell_id", "path", "subject_id", "label", "fold", "split")
+        # of a million rows the rest is most of the memory
+        self._rows = manifest.frame.select(name for name in names if name in manifest.frame.columns)
         stamps = {name: manifest.metadata.get(name, "false") for name in ("leaky", "synthetic")}
         self.metadata = {"root": str(manifest.root), **stamps}
 
     def cells(self, *, alone: bool) -> Iterator[CellInput]:
         """The rows in their order."""
-        read, before = self._manifest.images().read, "" if alone else f"{self._manifest.root.as_posix()}/"
-        names = ("cell_id", "path", "subject_id", "label", "fold", "split")
-        frame = self._manifest.frame
-        for row in frame.select(name for name in names if name in frame.columns).iter_rows(named=True):
+        read, before = open_source(self._root).read, "" if alone else f"{self._root.as_posix()}/"
+        for row in self._rows.iter_rows(named=True):
             path = row.pop("path")
             yield CellInput(path=before + path, read=partial(read, path), **row)
 
     def count(self) -> int:
         """How many rows there are."""
-        return len(self._manifest)
+        return self._rows.height
 
 
 class Files:

@@ -281,6 +281,8 @@ def load(path: Bundle | Path | str, *, backend: str = "auto", views: int | None 
 class _Closed:
     """What is left of a model that was closed."""
 
+    name = version = device = "closed"
+
     def run(self, batch: np.ndarray) -> Outputs:
         raise _closed()
 

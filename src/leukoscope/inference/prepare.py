@@ -49,5 +49,5 @@ def prepare(cell: CellInput, info: BundleInfo) -> Prepared:
         return Prepared(cell, digest, error=error.reason)
     except UsageError as error:  # pixels of another type or shape
         return Prepared(cell, digest, error=error.message)
-    picture = hashlib.sha256(pixels).digest()
+    picture = hashlib.sha256(pixels.data).digest()
     return Prepared(cell, digest, measures, quality.flags, pixels, picture=picture)
