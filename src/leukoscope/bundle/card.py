@@ -98,7 +98,7 @@ def _metrics(info: BundleInfo) -> Iterator[str]:
     )
     ruler = beside.size if beside else None
     yield _table(
-        ("metric", "this model", *(("ruler",) if ruler else ())),
+        ("metric", "32 bits" if info.quantisation else "this model", *(("ruler",) if ruler else ())),
         [
             (name, _reading(metric), *((_reading(ruler[name]),) if ruler else ()))
             for name, metric in info.metrics.items()

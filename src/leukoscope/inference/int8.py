@@ -56,7 +56,7 @@ def export_int8(
 ) -> Int8Export:
     """Write a bundle whose graph has weights and activations of 8 bits, where that stays within the budget.
 
-    Ways of quantising are tried from cheap to dear. Temperature, operating points and novelty limit are
+    Ways of quantising are tried from fast to slow. Temperature, operating points and novelty limit are
     fitted anew to each on people of ``calibration_data``, and the first that keeps the budget on them is
     taken. What it costs is then measured once, on other people who fitted nothing.
 

@@ -26,23 +26,22 @@ class Way(NamedTuple):
         name: of the way.
         words: what it does.
         kept: layers that stay in 32 bits, counted back from the head on each way that leads there.
-        careful: ranges of activations need not lie around zero, and the mean error of each layer is corrected
-            on what the layers before it give by then; slower.
+        mixed: ranges of activations need not lie around zero.
     """
 
     name: str
     words: str
     kept: int = 0
-    careful: bool = False
+    mixed: bool = False
 
 
 WAYS = (
     Way("plain", "all layers in 8 bits"),
     Way("two-kept", "but for the last two layers before the head, on each way that leads there", kept=2),
     Way("three-kept", "but for the last three layers before the head", kept=3),
-    Way("careful", "as before, and each layer's error corrected after the one before it", 3, careful=True),
+    Way("mixed", "as before, and ranges of activations need not lie around zero", 3, mixed=True),
 )
-"""From cheap to dear. What a head reads directly is what it cannot average out."""
+"""From fast to slow. What a head reads directly is what it cannot average out."""
 
 
 def quantise(graph: bytes, cells: Sequence[npt.NDArray[np.uint8]], way: Way) -> bytes:
@@ -72,8 +71,7 @@ def quantise(graph: bytes, cells: Sequence[npt.NDArray[np.uint8]], way: Way) -> 
                 model,
                 nncf.Dataset([{INPUT: cell[None]} for cell in cells]),
                 subset_size=len(cells),
-                preset=presets.MIXED if way.careful else presets.PERFORMANCE,
-                fast_bias_correction=not way.careful,
+                preset=presets.MIXED if way.mixed else presets.PERFORMANCE,
                 ignored_scope=nncf.IgnoredScope(names=kept),
                 advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.ENABLE),
             )
