@@ -85,7 +85,7 @@ bench: $(READY) $(KERAS)/.ready
 	$(BIN)/python benchmarks/explain.py
 	$(BIN)/python benchmarks/page.py
 
-# A part of bench: the network is trained on real cells first, ten minutes.
+# A part of bench, where LEUKOSCOPE_REAL_DATA names real cells: the network is trained on them first, ten minutes.
 bench-resnet50: $(READY) $(KERAS)/.ready
 	$(BIN)/python benchmarks/train_resnet50.py $(RESNET50)
 	rm -rf $(RESNET50)/int8.leuko

@@ -1,6 +1,6 @@
 """Prediction beside the documents' way (Keras) and plain torch, measured in turn in one run, on two cores.
 
-    python benchmarks/peers.py throughput BUNDLE [--int8 BUNDLE] [--cells FOLDER] [--num 320] [--add]
+    python benchmarks/peers.py throughput BUNDLE [--int8 BUNDLE] [--cells FOLDER] [--num 640] [--add]
     python benchmarks/peers.py start [BUNDLE] [--cells FOLDER] [--rounds 7] [--add]
 
 ``throughput``: from 450x450 BMP files to a CSV with the ResNet50 of benchmarks/train_resnet50.py, whose
@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("bundle", nargs="?", default="starter")
     parser.add_argument("--int8", type=Path, metavar="BUNDLE")
     parser.add_argument("--cells", type=Path, metavar="FOLDER")
-    parser.add_argument("--num", type=int, default=320)
+    parser.add_argument("--num", type=int, default=640, help="auto asks for the fastest runtime from 500 on")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--backend", default="auto", help="of leukoscope predict")
     parser.add_argument("--add", action="store_true")

@@ -27,6 +27,9 @@ class Watch:
     def advance(self, steps: int = 1) -> None:
         batches.append((steps, time.perf_counter()))
 
+    def skip(self, steps: int) -> None:
+        """What an earlier run left is no work of this one."""
+
     def note(self, text: str) -> None:
         """Nothing is shown."""
 
