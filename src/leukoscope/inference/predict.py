@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
 from leukoscope.bundle.read import Bundle
+from leukoscope.core.addresses import Place, place_of
 from leukoscope.core.progress import Bar, progress
+from leukoscope.errors import UsageError
 from leukoscope.evaluation.by_subject import by_subject as rows_by_subject
 from leukoscope.evaluation.gallery import Extremes, check_gallery, write_gallery
+from leukoscope.evaluation.shards import ShardManifest, shard_rows
 from leukoscope.evaluation.table import PredictionTable
-from leukoscope.inference.inputs import InputLike, resolve
+from leukoscope.inference.inputs import InputLike, Inputs, resolve
 from leukoscope.inference.journal import Journal
 from leukoscope.inference.predictor import Predictor
 from leukoscope.inference.rows import schema
+from leukoscope.inference.shards import ShardFolder, check_shard_target
 from leukoscope.inference.sinks import check_target, kept_rows, write_predictions
 from leukoscope.inference.submission import submission as write_submission
 
@@ -52,13 +56,17 @@ def predict(
     batch_size: int = 64,
     workers: int = 0,
     resume: bool = False,
+    engine: str = "local",
+    actors: int = 0,
 ) -> Predicted:
     """Judge every input, in order, showing progress.
 
     Args:
         bundle: a folder or zip, the word ``"starter"``, or a bundle that is open already.
         inputs: as :func:`~leukoscope.inference.inputs.resolve` takes them.
-        out: ``.csv``, ``.parquet`` or ``.jsonl``; rows are written as they come and not kept in memory.
+        out: ``.csv``, ``.parquet`` or ``.jsonl``; rows are written as they come and not kept in memory. With
+            the engine ``"ray"`` a folder of Parquet shards, which may be an address such as
+            ``s3://bucket/cells.parquet``.
         by_subject: CSV, Parquet or JSON lines of one row a subject.
         submission: the challenge's zip.
         gallery: an HTML page of the 20 cells of highest and the 20 of lowest blast probability.
@@ -68,13 +76,19 @@ def predict(
         batch_size: cells that the model sees at once.
         workers: threads that read and decode; 0 means one for each processor.
         resume: go on with ``out`` where an interrupted run left off; the rows are those of an unbroken run.
+        engine: ``"local"``, or ``"ray"`` for the cores of a machine or a cluster
+            (:mod:`leukoscope.inference.ray`); the rows are the same.
+        actors: predictors of the engine ``"ray"``; 0 means one for each processor. ``workers`` is not used
+            then.
 
     Raises:
         LeukoscopeError: for a bundle, an input or an output that cannot be used, before any cell is judged.
     """
-    targets = [Path(target) for target in (out, by_subject) if target is not None]
+    _check_engine(engine, actors, out)
+    targets = [out if engine == "local" else None, by_subject]
     for target in targets:
-        check_target(target)
+        if target is not None:
+            check_target(Path(target))
     if gallery is not None:
         check_gallery(Path(gallery))
     predictor = Predictor(bundle, backend=backend, views=views, batch_size=batch_size, workers=workers)
@@ -85,6 +99,9 @@ def predict(
     with progress("predicting", cells.count()) as bar:
         if out is None:
             deque(tally.watch(predictor.rows(cells), bar), maxlen=0)
+        elif engine == "ray":
+            options = {"backend": backend, "views": predictor.views, "batch_size": batch_size}
+            tally.take(*_on_ray(predictor, cells, out, options, actors=actors, resume=resume, bar=bar))
         else:
             run = metadata | {"views": str(predictor.views), "batch_size": str(batch_size)}
             journal = Journal(out, run, resume=resume)
@@ -104,6 +121,45 @@ def predict(
     return Predicted(tally.num_cells, tally.num_unreadable, table, subjects)
 
 
+def _check_engine(engine: str, actors: int, out: Path | str | None) -> None:
+    if engine not in ("local", "ray") or actors < 0:
+        raise UsageError(
+            f"expected the engine local or ray, actors from 0. Received: {engine}, actors={actors}"
+        )
+    if engine == "local" and actors:
+        raise UsageError("actors are of the engine ray", hint="add --engine ray, or leave --actors out")
+    if engine == "ray":
+        check_shard_target(out)
+
+
+def _on_ray(
+    predictor: Predictor,
+    cells: Inputs,
+    out: Path | str,
+    options: Mapping[str, Any],
+    *,
+    actors: int,
+    resume: bool,
+    bar: Bar,
+) -> tuple[Place, ShardManifest]:
+    from leukoscope.inference.ray import judge_on_ray
+
+    metadata = predictor.metadata(cells)
+    folder = ShardFolder(
+        place_of(out),
+        run=metadata | {"views": str(predictor.views), "batch_size": str(options["batch_size"])},
+        metadata=metadata,
+        columns=schema(predictor.bundle.info),
+        num_cells=cells.count(),
+        resume=resume,
+    )
+    shards = {}
+    for number, shard in judge_on_ray(folder.jobs(cells), predictor.bundle, options, actors=actors):
+        shards[number] = shard
+        bar.advance(shard.rows)
+    return folder.folder, folder.close(shards)
+
+
 def _needed(by_subject: object, submission: object) -> tuple[str, ...]:
     """The columns wanted again when the rows have gone to a file: few, so that a million cells fit."""
     names = ("subject_id", "decision", "blast_probability", "error") if by_subject is not None else ()
@@ -119,7 +175,7 @@ class _Tally:
         self._extremes = extremes
         self.num_cells = self.num_unreadable = 0
 
-    def watch(self, chunks: Iterable[pl.DataFrame], bar: Bar) -> Iterator[pl.DataFrame]:
+    def watch(self, chunks: Iterable[pl.DataFrame], bar: Bar | None) -> Iterator[pl.DataFrame]:
         for chunk in chunks:
             self.num_cells += chunk.height
             self.num_unreadable += chunk.height - chunk["error"].null_count()
@@ -128,7 +184,16 @@ class _Tally:
             if self._columns != ():
                 self._kept.append(chunk if self._columns is None else chunk.select(self._columns))
             yield chunk
-            bar.advance(chunk.height)
+            if bar is not None:
+                bar.advance(chunk.height)
+
+    def take(self, folder: Place, manifest: ShardManifest) -> None:
+        """Count the rows of shards, and read them where more than their number is wanted."""
+        if self._columns == () and self._extremes is None:
+            self.num_cells, self.num_unreadable = manifest.num_rows, manifest.num_unreadable
+            return
+        wanted = None if self._extremes is not None else [*{*(self._columns or ()), "error"}]
+        deque(self.watch(shard_rows(folder, manifest, wanted), None), maxlen=0)
 
     def frame(self) -> pl.DataFrame:
         return pl.concat(self._kept, rechunk=True)

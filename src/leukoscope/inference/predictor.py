@@ -44,6 +44,7 @@ class Predictor:
         views: 1 or 8; what the bundle says where not given.
         batch_size: cells that the model sees at once, and rows of a chunk.
         workers: threads that read and decode; 0 means one for each processor.
+        threads: of the model; 0 means one for each processor.
 
     Raises:
         BundleError: for a bundle that cannot be used.
@@ -58,12 +59,13 @@ class Predictor:
         views: int | None = None,
         batch_size: int = 64,
         workers: int = 0,
+        threads: int = 0,
     ) -> None:
         if views not in (None, 1, 8) or batch_size < 1 or workers < 0:
             given = f"views={views}, batch_size={batch_size}, workers={workers}"
             raise UsageError(f"expected views 1 or 8, batch_size from 1, workers from 0. Received: {given}")
         self.bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
-        self.backend = make_backend(self.bundle, backend)
+        self.backend = make_backend(self.bundle, backend, threads=threads)
         self.views = views or self.bundle.info.views
         self._batch_size, self._workers = batch_size, workers or num_cpus()
         self._references = _references(self.bundle)
