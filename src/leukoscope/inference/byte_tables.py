@@ -22,8 +22,8 @@ _TOLD = ("cell_id", "subject_id", "label", "split", "fold")
 
 WINDOW = 32
 """Images decoded from Parquet at a time."""
-WINDOWS = 8
-"""Windows held, for threads that read a little apart."""
+HELD = 256
+"""Images held, for threads that read a little apart."""
 NAMES_AT_ONCE = 4_096
 
 
@@ -70,7 +70,7 @@ class ByteTable:
 
     def __init__(self, place: str) -> None:
         self._place = place
-        self._lock, self._held = Lock(), deque[tuple[int, Any]](maxlen=WINDOWS)
+        self._lock, self._held = Lock(), deque[tuple[int, Any]]()
         self._stream: Iterator[Any] | None = None
         self._next = 0
         self._broken: dict[int, tuple[int, str]] = {}
@@ -129,22 +129,29 @@ class ByteTable:
             raise ImageFormatError(self._place, why)
         try:
             if self._stream is None or not self._is_ahead(row, group):
-                groups = list(range(group, len(self._starts) - 1))
-                self._next = self._starts[group]
-                self._stream = self._file.iter_batches(WINDOW, row_groups=groups, columns=["bytes"])
-            images = next(self._stream).column(0)
+                self._held.clear()
+                self._next, self._stream = self._starts[group], self._windows(group)
+            images = next(self._stream)
         except Exception as error:  # of Parquet, or of one of many file systems
             why = f"cannot be read from the table: {reason(error)}"
             self._stream, self._broken[self._group(self._next)] = None, (self._next, why)
             return
         self._held.append((self._next, images))
         self._next += len(images)
+        while self._next - self._held[0][0] > HELD:
+            self._held.popleft()
+
+    def _windows(self, group: int) -> Iterator[Any]:
+        """The images from this row group on; none of the windows reaches into the next one."""
+        for number in range(group, len(self._starts) - 1):
+            for batch in self._file.iter_batches(WINDOW, row_groups=[number], columns=["bytes"]):
+                yield batch.column(0)
 
     def _group(self, row: int) -> int:
         return bisect_right(self._starts, row) - 1
 
     def _is_ahead(self, row: int, group: int) -> bool:
-        near = row - self._next < WINDOW * WINDOWS
+        near = row - self._next < HELD
         return self._next <= row and (near or self._starts[group] <= self._next)
 
 

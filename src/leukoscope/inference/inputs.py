@@ -112,7 +112,8 @@ def _parts(item: Any, place: int) -> list[Part]:
 def _at_address(address: str) -> list[Part]:
     if tables := addresses_of(address, ".parquet"):
         return [ByteTablePart(table) for table in tables]
-    return [AddressPart(f"zip://::{address}" if address.lower().endswith(".zip") else address)]
+    is_zip = address.lower().endswith(".zip") and "::" not in address
+    return [AddressPart(f"zip://::{address}" if is_zip else address)]
 
 
 def _part(path: Path) -> Part:

@@ -19,6 +19,7 @@ from leukoscope.errors import LeukoscopeError, MissingExtraError
 if TYPE_CHECKING:
     from leukoscope.bundle.read import Bundle
     from leukoscope.evaluation.shards import Shard
+    from leukoscope.inference.predictor import Predictor
     from leukoscope.inference.shards import Job
 
 RETRIES = 3
@@ -30,30 +31,39 @@ OBJECT_STORE_BYTES = 256 << 20
 class Judge:
     """An actor: a predictor that makes shards.
 
+    The bundle comes with every call, as a reference in a list, since an actor that was started again has
+    forgotten it; it is fetched once.
+
     Args:
-        bundle: reference to an open bundle, in a list. Were it an argument itself, Ray would warn that an actor
-            cannot be started again without it; the driver holds it.
         options: of the predictor.
         threads: processors it may use.
     """
 
-    def __init__(self, bundle: list[Any], options: Mapping[str, Any], threads: int) -> None:
+    def __init__(self, options: Mapping[str, Any], threads: int) -> None:
+        self._options, self._threads = options, threads
+        self._predictor: Predictor | None = None
+
+    def ready(self, bundle: list[Any]) -> None:
+        """Return once the model is loaded."""
+        self._load(bundle)
+
+    def judge(self, bundle: list[Any], job: Job) -> tuple[int, Shard]:
+        """Make one shard; see :func:`~leukoscope.inference.shards.judge_shard`."""
+        from leukoscope.inference.shards import judge_shard
+
+        return job.number, judge_shard(self._load(bundle), job)
+
+    def _load(self, bundle: list[Any]) -> Predictor:
         import cv2
         import ray
 
         from leukoscope.inference.predictor import Predictor
 
-        cv2.setNumThreads(threads)
-        self._predictor = Predictor(ray.get(bundle[0]), workers=threads, threads=threads, **options)
-
-    def ready(self) -> None:
-        """Return once the model is loaded."""
-
-    def judge(self, job: Job) -> tuple[int, Shard]:
-        """Make one shard; see :func:`~leukoscope.inference.shards.judge_shard`."""
-        from leukoscope.inference.shards import judge_shard
-
-        return job.number, judge_shard(self._predictor, job)
+        if self._predictor is None:
+            cv2.setNumThreads(self._threads)
+            opened, threads = ray.get(bundle[0]), self._threads
+            self._predictor = Predictor(opened, workers=threads, threads=threads, **self._options)
+        return self._predictor
 
 
 def judge_on_ray(
@@ -78,10 +88,9 @@ def judge_on_ray(
         LeukoscopeError: what an actor raised, or a shard that no actor outlives.
     """
     with _connected(actors) as ray:
-        shared = ray.put(bundle)
-        crew = _crew(ray, [shared], options, actors)
+        crew, shared = _crew(ray, options, actors), [ray.put(bundle)]
         try:
-            yield from _conduct(ray, crew, jobs)
+            yield from _conduct(ray, crew, shared, jobs)
         finally:
             for actor in crew:
                 ray.kill(actor)
@@ -117,7 +126,7 @@ def _connected(actors: int) -> Iterator[Any]:
             ray.shutdown()
 
 
-def _crew(ray: Any, bundle: list[Any], options: Mapping[str, Any], actors: int) -> list[Any]:
+def _crew(ray: Any, options: Mapping[str, Any], actors: int) -> list[Any]:
     """Actors that share the processors of all machines."""
     processors = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
     wanted = actors or max(1, sum(processors))
@@ -129,18 +138,20 @@ def _crew(ray: Any, bundle: list[Any], options: Mapping[str, Any], actors: int) 
         max_task_retries=RETRIES,
         runtime_env={"env_vars": {"POLARS_MAX_THREADS": str(threads)}},
     )
-    return [remote.remote(bundle, dict(options), threads) for _ in range(wanted)]
+    return [remote.remote(dict(options), threads) for _ in range(wanted)]
 
 
-def _conduct(ray: Any, crew: list[Any], jobs: Iterable[Job]) -> Iterator[tuple[int, Shard]]:
+def _conduct(
+    ray: Any, crew: list[Any], bundle: list[Any], jobs: Iterable[Job]
+) -> Iterator[tuple[int, Shard]]:
     """Give each actor a job when it is ready, so that one that finds no room holds up nothing."""
-    busy = {actor.ready.remote(): (actor, False) for actor in crew}
+    busy = {actor.ready.remote(bundle): (actor, False) for actor in crew}
     idle: list[Any] = []
     for job in jobs:
         while not idle:
             yield from _finished(ray, busy, idle)
         actor = idle.pop()
-        busy[actor.judge.remote(job)] = (actor, True)
+        busy[actor.judge.remote(bundle, job)] = (actor, True)
         del job  # its cells need not be held here until the next one
     while any(working for _, working in busy.values()):
         yield from _finished(ray, busy, idle)

@@ -24,8 +24,8 @@ from leukoscope.inference.parts import CellInput
 from leukoscope.inference.predictor import Predictor
 
 LEAST_ROWS, MOST_ROWS, UNKNOWN_ROWS = 256, 16_384, 1_024
-"""Of a shard. Few, so that all workers are busy until the end and a lost shard is soon made again; many, so that
-a billion cells are not a million files."""
+"""Of a shard. Few, so that all workers are busy until the end and a lost shard is soon made again; many, so
+that a billion cells are not a million files."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,7 @@ class ShardFolder:
         resume: bool,
     ) -> None:
         self.folder = folder
-        found = read_manifest(folder)
-        _check_free(folder, found, resume)
+        found = _begun(folder, resume)
         if found is not None and found.run != dict(run):
             other = next(key for key in {**found.run, **run} if found.run.get(key) != run.get(key))
             raise UsageError(
@@ -212,7 +211,12 @@ def check_shard_target(folder: Place | None) -> None:
         )
 
 
-def _check_free(folder: Place, found: ShardManifest | None, resume: bool) -> None:
+def _begun(folder: Place, resume: bool) -> ShardManifest | None:
+    """What an interrupted run left, ``None`` where nothing is there yet."""
+    try:
+        names, found = names_in(folder), read_manifest(folder)
+    except NotADirectoryError:
+        raise UsageError(f"{folder}: is a file", hint="remove it, or name another folder") from None
     if found is not None and found.complete:
         raise UsageError(
             f"{folder} holds {found.num_rows:,} predictions already", hint="remove it, or name another folder"
@@ -222,9 +226,6 @@ def _check_free(folder: Place, found: ShardManifest | None, resume: bool) -> Non
             f"{folder} holds rows of an interrupted run",
             hint="add --resume to go on with it, or remove it to begin anew",
         )
-    try:
-        names = names_in(folder)
-    except NotADirectoryError:
-        raise UsageError(f"{folder}: is a file", hint="remove it, or name another folder") from None
     if found is None and names:
         raise UsageError(f"{folder}: is a folder of other things", hint="name one that is not there yet")
+    return found

@@ -1,0 +1,166 @@
+"""The engine ray beside the local one, on two cores, and what a cell weighs in each format.
+
+    python benchmarks/scale.py [BUNDLE] [--cells FOLDER] [--num 20000] [--pairs 3] [--name NAME]
+
+BUNDLE is ``starter`` where not given. Without ``--cells`` a synthetic cohort is drawn; ``--num`` links to its
+cells are predicted. Each side is a process of its own, in turn. Loading the model, starting Ray and its
+workers is not counted: time runs from the first worker that is ready, until the last row is on disk. Pairs
+that a file of the same name, cells and machine holds already are kept and added to. The result lies in
+benchmarks/results/scale-NAME.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from leukoscope.cells.decode import decode
+from leukoscope.inference.inputs import resolve
+from training.record import RESULTS, keep, machine, spread
+
+CORES = 2
+FORMATS = {
+    "BMP": {"format": "BMP"},
+    "PNG": {"format": "PNG"},
+    "WebP, lossless": {"format": "WEBP", "lossless": True},
+}
+
+
+def linked(source: Path, folder: Path, num: int) -> Path:
+    """A folder of ``num`` links to the cells below ``source``."""
+    folder.mkdir()
+    files = [source.absolute() / cell.path for cell in resolve(source)]
+    for place, file in enumerate(islice(cycle(files), num)):
+        (folder / f"{place:06}{file.suffix}").symlink_to(file)
+    return folder
+
+
+def local(bundle: str, cells: Path, out: Path) -> float:
+    from leukoscope.inference.predictor import Predictor
+    from leukoscope.inference.sinks import write_predictions
+
+    predictor, inputs = Predictor(bundle), resolve(cells)
+    started = time.perf_counter()
+    write_predictions(predictor.rows(inputs), out, predictor.metadata(inputs))
+    return time.perf_counter() - started
+
+
+def ray(bundle: str, cells: Path, out: Path) -> float:
+    from leukoscope.inference.predictor import Predictor
+    from leukoscope.inference.ray import judge_on_ray
+    from leukoscope.inference.rows import schema
+    from leukoscope.inference.shards import Job, ShardFolder
+
+    predictor, inputs = Predictor(bundle), resolve(cells)
+    metadata = predictor.metadata(inputs)
+    options = {"backend": "auto", "views": predictor.views, "batch_size": 64}
+    columns = schema(predictor.bundle.info)
+    given: list[float] = []
+
+    def watched(jobs: Iterator[Job]) -> Iterator[Job]:
+        for job in jobs:
+            given.append(time.perf_counter())  # the second is asked for when the first worker is ready
+            yield job
+
+    folder = ShardFolder(
+        out, run=metadata, metadata=metadata, columns=columns, num_cells=inputs.count(), resume=False
+    )
+    shards = dict(judge_on_ray(watched(folder.jobs(inputs)), predictor.bundle, options, actors=CORES))
+    folder.close(shards)
+    return time.perf_counter() - given[1]
+
+
+def one(side: str, bundle: str, cells: Path) -> float:
+    """Seconds of one run in a process of its own."""
+    with tempfile.TemporaryDirectory() as name:
+        words = [sys.executable, __file__, bundle, "--cells", cells, "--one", side, "--out", name]
+        ran = subprocess.run([str(word) for word in words], check=True, capture_output=True, text=True)
+    return float(ran.stdout)
+
+
+def weights(source: Path, num: int = 100) -> dict[str, dict[str, float]]:
+    """Mean size of a cell in each format, and what reading it costs one core."""
+    files = [source.absolute() / cell.path for cell in islice(resolve(source), num)]
+    found = {}
+    for name, options in FORMATS.items():
+        encoded = []
+        for file in files:
+            stream = io.BytesIO()
+            Image.fromarray(decode(file)).save(stream, **options)
+            encoded.append(stream.getvalue())
+        started = time.process_time()
+        for data in encoded:
+            decode(data)
+        milliseconds = 1000 * (time.process_time() - started) / len(encoded)
+        found[name] = {"bytes": sum(map(len, encoded)) / len(encoded), "decode_ms": milliseconds}
+    return found
+
+
+def earlier(path: Path, marks: dict[str, Any]) -> list[dict[str, float]]:
+    """Pairs of an earlier call that measured the same."""
+    if not path.is_file():
+        return []
+    found = json.loads(path.read_text())
+    same = found["machine"] == machine() and all(found.get(mark) == value for mark, value in marks.items())
+    return list(found["seconds"]) if same else []
+
+
+def measure(options: argparse.Namespace, source: Path, folder: Path) -> Path:
+    cells = linked(source, folder / "cells", options.num)
+    marks = {"bundle": options.bundle, "num_cells": options.num, "cells": options.kind}
+    pairs = earlier(RESULTS / f"scale-{options.name}.json", marks)
+    for _ in range(options.pairs):
+        sides = ("local", "ray") if len(pairs) % 2 == 0 else ("ray", "local")
+        pairs.append({side: one(side, options.bundle, cells) for side in sides})
+        print(pairs[-1], file=sys.stderr, flush=True)
+    each = {side: [options.num / pair[side] / CORES for pair in pairs] for side in ("local", "ray")}
+    found = {
+        "seconds": pairs,
+        "ratio": spread([pair["ray"] / pair["local"] for pair in pairs]),
+        "cells_per_second_per_core": {side: spread(values) for side, values in each.items()},
+        "formats": weights(source),
+    }
+    return keep("scale", options.name, marks | found)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("bundle", nargs="?", default="starter")
+    parser.add_argument("--cells", type=Path, help="a folder of cells")
+    parser.add_argument("--num", type=int, default=20_000)
+    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--name", default="local-and-ray")
+    parser.add_argument("--one", choices=("local", "ray"), help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
+    if options.one:
+        work = local if options.one == "local" else ray
+        print(work(options.bundle, options.cells, options.out / "out.parquet"))
+        return
+    options.kind = "synthetic" if options.cells is None else "real"
+    with tempfile.TemporaryDirectory() as name:
+        folder, source = Path(name), options.cells
+        if source is None:
+            from leukoscope.cohort.synth import synthesize
+
+            source = synthesize(folder / "cohort", subjects=8, cells_per_subject=40, unlabelled=0)
+        print(measure(options, source, folder))
+
+
+if __name__ == "__main__":
+    main()
