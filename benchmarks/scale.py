@@ -86,7 +86,7 @@ def one(side: str, bundle: str, cells: Path) -> float:
     """Seconds of one run in a process of its own."""
     with tempfile.TemporaryDirectory() as name:
         words = [sys.executable, __file__, bundle, "--cells", cells, "--one", side, "--out", name]
-        ran = subprocess.run([str(word) for word in words], check=True, capture_output=True, text=True)
+        ran = subprocess.run([str(word) for word in words], check=True, stdout=subprocess.PIPE, text=True)
     return float(ran.stdout)
 
 
@@ -120,19 +120,20 @@ def earlier(path: Path, marks: dict[str, Any]) -> list[dict[str, float]]:
 def measure(options: argparse.Namespace, source: Path, folder: Path) -> Path:
     cells = linked(source, folder / "cells", options.num)
     marks = {"bundle": options.bundle, "num_cells": options.num, "cells": options.kind}
-    pairs = earlier(RESULTS / f"scale-{options.name}.json", marks)
+    path = RESULTS / f"scale-{options.name}.json"
+    pairs, formats = earlier(path, marks), weights(source)
     for _ in range(options.pairs):
         sides = ("local", "ray") if len(pairs) % 2 == 0 else ("ray", "local")
         pairs.append({side: one(side, options.bundle, cells) for side in sides})
         print(pairs[-1], file=sys.stderr, flush=True)
-    each = {side: [options.num / pair[side] / CORES for pair in pairs] for side in ("local", "ray")}
-    found = {
-        "seconds": pairs,
-        "ratio": spread([pair["ray"] / pair["local"] for pair in pairs]),
-        "cells_per_second_per_core": {side: spread(values) for side, values in each.items()},
-        "formats": weights(source),
-    }
-    return keep("scale", options.name, marks | found)
+        keep("scale", options.name, marks | summary(pairs, options.num) | {"formats": formats})
+    return path
+
+
+def summary(pairs: list[dict[str, float]], num: int) -> dict[str, Any]:
+    rates = {side: spread([num / pair[side] / CORES for pair in pairs]) for side in ("local", "ray")}
+    ratio = spread([pair["ray"] / pair["local"] for pair in pairs])
+    return {"seconds": pairs, "ratio": ratio, "cells_per_second_per_core": rates}
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeGuard
 
 from leukoscope.core.files import write_bytes as write_file
 from leukoscope.errors import MissingExtraError, UsageError
@@ -11,7 +11,7 @@ from leukoscope.errors import MissingExtraError, UsageError
 Place = Path | str
 
 
-def is_address(place: object) -> bool:
+def is_address(place: object) -> TypeGuard[str]:
     """Whether this is an address of another file system, not a path.
 
     >>> is_address("s3://bucket/cells"), is_address("zip://::cells.zip"), is_address("cells/1.bmp")
@@ -55,7 +55,7 @@ def below(folder: Place, name: str) -> Place:
 
 def place_of(name: Place) -> Place:
     """An address as it is, anything else as a path."""
-    return name if isinstance(name, str) and is_address(name) else Path(name)
+    return name if is_address(name) else Path(name)
 
 
 def read_bytes(place: Place) -> bytes:

@@ -88,7 +88,7 @@ class ByteTable:
             )
         groups = self._file.metadata
         sizes = [groups.row_group(number).num_rows for number in range(groups.num_row_groups)]
-        self._starts = [0, *accumulate(sizes)]
+        self._starts: list[int] = [0, *accumulate(sizes)]
 
     def __reduce__(self) -> tuple[type[ByteTable], tuple[str]]:
         return ByteTable, (self._place,)
