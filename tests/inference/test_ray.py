@@ -106,8 +106,6 @@ def test_two_workers_give_the_rows_of_the_local_engine(tmp_path, tiny_bundle, ce
     assert found.metadata == expected.table.metadata
     assert len(list(out.glob("part-*"))) == 4
     assert pl.read_csv(tmp_path / "people.csv")["num_cells"].item() == 900
-    quiet = process.stderr
-    assert quiet is not None and "ray" not in said
 
 
 @pytest.mark.slow
@@ -115,8 +113,7 @@ def test_a_worker_that_is_killed_is_started_again(tmp_path, tiny_bundle, many):
     out = tmp_path / "out.parquet"
     process = start(tiny_bundle, [many], out)
     wait_for_shards(process, out, 2)
-    killed = actors_of(process)[0]
-    os.kill(killed, signal.SIGKILL)
+    os.kill(actors_of(process)[0], signal.SIGKILL)
     assert finish(process)["num_cells"] == 6_000
     expected = predict(tiny_bundle, many).table.frame
     assert_frame_equal(PredictionTable.read(out).frame, expected, abs_tol=1e-6)

@@ -8,9 +8,10 @@ started again, and its shard with it.
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 from leukoscope.core.parallel import num_cpus
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from leukoscope.inference.predictor import Predictor
     from leukoscope.inference.shards import Job
 
+_CLUSTER = "RAY_ADDRESS"
 RETRIES = 3
 """How often a shard is begun again after its actor died. More often, and it is the shard that kills them."""
 OBJECT_STORE_BYTES = 256 << 20
@@ -87,7 +89,7 @@ def judge_on_ray(
         MissingExtraError: without the extra ``scale``.
         LeukoscopeError: what an actor raised, or a shard that no actor outlives.
     """
-    with _connected(actors) as ray:
+    with _connected() as ray:
         crew, shared = _crew(ray, options, actors), [ray.put(bundle)]
         try:
             yield from _conduct(ray, crew, shared, jobs)
@@ -97,33 +99,37 @@ def judge_on_ray(
 
 
 @contextmanager
-def _connected(actors: int) -> Iterator[Any]:
+def _connected() -> Iterator[Any]:
+    """Ray, connected; what it says goes to standard error, since results go to standard output."""
+    ray = _import_ray()
+    with redirect_stdout(sys.stderr):
+        if ray.is_initialized():
+            yield ray
+            return
+        with tempfile.TemporaryDirectory(prefix="leukoscope-ray-", ignore_cleanup_errors=True) as folder:
+            here = {
+                "address": "local",
+                "num_cpus": num_cpus(),
+                "include_dashboard": False,
+                "object_store_memory": OBJECT_STORE_BYTES,
+                "_temp_dir": folder,
+            }
+            ray.init(log_to_driver=False, logging_level="ERROR", **({} if os.environ.get(_CLUSTER) else here))
+            try:
+                yield ray
+            finally:
+                ray.shutdown()
+
+
+def _import_ray() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told what is run
+    if not os.environ.get(_CLUSTER):
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # listen on 127.0.0.1 alone
     try:
         import ray
     except ImportError:
         raise MissingExtraError("--engine ray", "scale") from None
-    if ray.is_initialized():
-        yield ray
-        return
-    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
-    with tempfile.TemporaryDirectory(prefix="leukoscope-ray-", ignore_cleanup_errors=True) as folder:
-        if os.environ.get("RAY_ADDRESS"):
-            ray.init(**quiet)
-        else:
-            ray.init(
-                "local",
-                num_cpus=num_cpus(),
-                include_dashboard=False,
-                object_store_memory=OBJECT_STORE_BYTES,
-                _node_ip_address="127.0.0.1",
-                _temp_dir=folder,
-                **quiet,
-            )
-        try:
-            yield ray
-        finally:
-            ray.shutdown()
+    return ray
 
 
 def _crew(ray: Any, options: Mapping[str, Any], actors: int) -> list[Any]:
