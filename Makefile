@@ -77,4 +77,5 @@ bench: $(READY) $(KERAS)/.ready
 	$(BIN)/python benchmarks/train.py memory
 	$(if $(shell command -v nvidia-smi),$(BIN)/python benchmarks/train_gpu.py)
 	$(BIN)/python benchmarks/explain.py
+	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/train.py page

@@ -4,7 +4,8 @@
 
 BUNDLE is ``starter`` where not given. Without ``--cells`` a synthetic cohort is drawn; ``--num`` links to its
 cells are predicted. Each side is a process of its own, in turn. Loading the model, starting Ray and its
-workers is not counted: time runs from the first worker that is ready, until the last row is on disk. Pairs
+workers is not counted: time runs from when all workers are ready, until the last row is on disk. Beside
+the clock stands what the processors spent, on all processes of a side: of use where others share them. Pairs
 that a file of the same name, cells and machine holds already are kept and added to. The result lies in
 benchmarks/results/scale-NAME.json.
 """
@@ -47,17 +48,52 @@ def linked(source: Path, folder: Path, num: int) -> Path:
     return folder
 
 
-def local(bundle: str, cells: Path, out: Path) -> float:
+def family() -> dict[int, float]:
+    """This process and all below it that are alive: seconds that the processors spent on each."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:  # it has ended
+                continue
+            found[int(entry.name)] = (int(fields[1]), int(fields[11]) + int(fields[12]))
+    ours, size = {os.getpid()}, 0
+    while len(ours) > size:
+        size = len(ours)
+        ours |= {number for number, (parent, _) in found.items() if parent in ours}
+    return {number: found[number][1] / os.sysconf("SC_CLK_TCK") for number in ours}
+
+
+def spent() -> float:
+    return sum(family().values())
+
+
+def wait_for_workers() -> None:
+    """Until as many actors as cores have loaded the model: idle ones are called like their class."""
+    idle = 0
+    while idle < CORES:
+        time.sleep(0.2)
+        titles = []
+        for number in family():
+            try:
+                titles.append(Path(f"/proc/{number}/cmdline").read_bytes().rstrip(b"\0 "))
+            except OSError:
+                continue
+        idle = titles.count(b"ray::Judge")
+
+
+def local(bundle: str, cells: Path, out: Path) -> tuple[float, float]:
     from leukoscope.inference.predictor import Predictor
     from leukoscope.inference.sinks import write_predictions
 
     predictor, inputs = Predictor(bundle), resolve(cells)
-    started = time.perf_counter()
+    started = time.perf_counter(), spent()
     write_predictions(predictor.rows(inputs), out, predictor.metadata(inputs))
-    return time.perf_counter() - started
+    return time.perf_counter() - started[0], spent() - started[1]
 
 
-def ray(bundle: str, cells: Path, out: Path) -> float:
+def ray(bundle: str, cells: Path, out: Path) -> tuple[float, float]:
     from leukoscope.inference.predictor import Predictor
     from leukoscope.inference.ray import judge_on_ray
     from leukoscope.inference.rows import schema
@@ -67,27 +103,32 @@ def ray(bundle: str, cells: Path, out: Path) -> float:
     metadata = predictor.metadata(inputs)
     options = {"backend": "auto", "views": predictor.views, "batch_size": 64}
     columns = schema(predictor.bundle.info)
-    given: list[float] = []
+    begun: list[tuple[float, float]] = []
+    ended: list[tuple[float, float]] = []
 
     def watched(jobs: Iterator[Job]) -> Iterator[Job]:
-        for job in jobs:
-            given.append(time.perf_counter())  # the second is asked for when the first worker is ready
-            yield job
+        wait_for_workers()
+        begun.append((time.perf_counter(), spent()))
+        yield from jobs
 
     folder = ShardFolder(
         out, run=metadata, metadata=metadata, columns=columns, num_cells=inputs.count(), resume=False
     )
-    shards = dict(judge_on_ray(watched(folder.jobs(inputs)), predictor.bundle, options, actors=CORES))
+    shards = {}
+    for number, shard in judge_on_ray(watched(folder.jobs(inputs)), predictor.bundle, options, actors=CORES):
+        shards[number] = shard
+        ended[:] = [(time.perf_counter(), spent())]  # the workers end with the loop
     folder.close(shards)
-    return time.perf_counter() - given[1]
+    return ended[0][0] - begun[0][0], ended[0][1] - begun[0][1]
 
 
-def one(side: str, bundle: str, cells: Path) -> float:
-    """Seconds of one run in a process of its own."""
+def one(side: str, bundle: str, cells: Path) -> tuple[float, float]:
+    """Seconds of one run in a process of its own: of the clock, of the processors."""
     with tempfile.TemporaryDirectory() as name:
         words = [sys.executable, __file__, bundle, "--cells", cells, "--one", side, "--out", name]
         ran = subprocess.run([str(word) for word in words], check=True, stdout=subprocess.PIPE, text=True)
-    return float(ran.stdout)
+    wall, processors = map(float, ran.stdout.split())
+    return wall, processors
 
 
 def weights(source: Path, num: int = 100) -> dict[str, dict[str, float]]:
@@ -108,7 +149,7 @@ def weights(source: Path, num: int = 100) -> dict[str, dict[str, float]]:
     return found
 
 
-def earlier(path: Path, marks: dict[str, Any]) -> list[dict[str, float]]:
+def earlier(path: Path, marks: dict[str, Any]) -> list[dict[str, Any]]:
     """Pairs of an earlier call that measured the same."""
     if not path.is_file():
         return []
@@ -130,10 +171,20 @@ def measure(options: argparse.Namespace, source: Path, folder: Path) -> Path:
     return path
 
 
-def summary(pairs: list[dict[str, float]], num: int) -> dict[str, Any]:
-    rates = {side: spread([num / pair[side] / CORES for pair in pairs]) for side in ("local", "ray")}
-    ratio = spread([pair["ray"] / pair["local"] for pair in pairs])
-    return {"seconds": pairs, "ratio": ratio, "cells_per_second_per_core": rates}
+def summary(pairs: list[dict[str, Any]], num: int) -> dict[str, Any]:
+    """``seconds`` are of the clock and of the processors, for each side of each pair."""
+    sides = ("local", "ray")
+    return {
+        "seconds": pairs,
+        "ratio": spread([pair["ray"][0] / pair["local"][0] for pair in pairs]),
+        "ratio_of_processors": spread([pair["ray"][1] / pair["local"][1] for pair in pairs]),
+        "cells_per_second_per_core": {
+            side: spread([num / pair[side][0] / CORES for pair in pairs]) for side in sides
+        },
+        "cells_per_second_of_a_processor": {
+            side: spread([num / pair[side][1] for pair in pairs]) for side in sides
+        },
+    }
 
 
 def main() -> None:
@@ -151,7 +202,7 @@ def main() -> None:
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     if options.one:
         work = local if options.one == "local" else ray
-        print(work(options.bundle, options.cells, options.out / "out.parquet"))
+        print(*work(options.bundle, options.cells, options.out / "out.parquet"))
         return
     options.kind = "synthetic" if options.cells is None else "real"
     with tempfile.TemporaryDirectory() as name:
