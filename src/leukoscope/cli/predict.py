@@ -26,12 +26,13 @@ def predict(
         list[str],
         typer.Argument(
             metavar="INPUT",
-            help="Images, folders, patterns, zips, manifests, splits; - for paths from standard input.",
+            help="Images, folders, patterns, zips, manifests, splits, Parquet of images, addresses "
+            "(s3://...); - for paths from standard input.",
         ),
     ],
     *,
     out: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "-o", "--out", metavar="OUT", help="OUT.csv, .parquet or .jsonl; without: on the screen."
         ),
@@ -78,6 +79,11 @@ def predict(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with OUT where an interrupted run left off.")
     ] = False,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option(help="ray: on all machines of a cluster; OUT.parquet is a folder then."),
+    ] = "local",
+    actors: Annotated[int, typer.Option(help="Workers of --engine ray; 0: one for each processor.")] = 0,
     as_json: Json = False,
 ) -> int:
     """Judge images with a bundle, one row each.
@@ -87,7 +93,7 @@ def predict(
     from leukoscope.inference.predict import predict as predict_cells
 
     _check(explain, resume, out, inputs)
-    with keeping(_kept(out)):
+    with keeping(_kept(out, engine)):
         done = predict_cells(
             bundle,
             _lines() if inputs == ["-"] else inputs,
@@ -101,6 +107,8 @@ def predict(
             workers=workers,
             threads=threads,
             resume=resume,
+            engine=engine,
+            actors=actors,
         )
     explained = None if explain is None else _explain(bundle, inputs, explain, backend, subject)
     if as_json:
@@ -121,7 +129,7 @@ def predict(
     return FAILED if done.num_unreadable else 0
 
 
-def _check(explain: Path | None, resume: bool, out: Path | None, inputs: list[str]) -> None:
+def _check(explain: Path | None, resume: bool, out: str | None, inputs: list[str]) -> None:
     """Refuse what cannot be done before any cell is judged."""
     if resume and out is None:
         raise UsageError("--resume goes on with a file", hint="name it: -o OUT")
@@ -149,15 +157,17 @@ def _explain(bundle: str, inputs: list[str], out: Path, backend: str, subject: s
         return explain(bundle, inputs, out, backend=backend, subject_id=subject)
 
 
-def _kept(out: Path | None) -> str:
+def _kept(out: str | None, engine: str) -> str:
     if out is None:
         return "nothing was written"
+    if engine == "ray":
+        return f"the shards that were ready are in {out}; --resume goes on"
     return f"the rows that were ready are in {out}.partial; --resume goes on"
 
 
 def _document(
     done: Predicted,
-    out: Path | None,
+    out: str | None,
     submission: Path | None,
     gallery: Path | None,
     explained: Explained | None,

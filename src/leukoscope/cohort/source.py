@@ -129,6 +129,10 @@ class ZipSource(_Listed):
         members = (info for info in self._zip.infolist() if not info.is_dir())
         self._members = {info.filename.replace("\\", "/"): info for info in members}
 
+    def __reduce__(self) -> tuple[type[ZipSource], tuple[Path]]:
+        """Sent to another process, it is opened there."""
+        return ZipSource, (self.root,)
+
     def _walk(self) -> Iterator[str]:
         return iter(self._members)
 

@@ -17,8 +17,10 @@ import numpy.typing as npt
 import polars as pl
 
 from leukoscope.cohort.classes import KNOWN
+from leukoscope.core.addresses import Place, is_address, place_of
 from leukoscope.core.files import atomic
 from leukoscope.errors import TableError
+from leukoscope.evaluation.shards import read_shards
 
 COLUMNS: dict[str, type[pl.DataType]] = {
     "cell_id": pl.Utf8,
@@ -132,19 +134,19 @@ class PredictionTable:
 
     @classmethod
     def read(cls, path: Path | str, *, positive: Sequence[str] = ()) -> Self:
-        """Read a table from CSV, Parquet or JSON lines, told apart by the ending.
+        """Read a table from CSV, Parquet or JSON lines, told apart by the ending, or from a folder of shards.
 
         Where the file does not name its classes, ``ALL`` and ``HEM`` are blast and normal, in any case.
 
         Args:
-            path: the file.
+            path: the file, or the folder that ``predict --engine ray`` wrote, which may be an address.
             positive: names of the classes that count as blast, where the file itself does not say so and they
                 are not called ``blast``.
 
         Raises:
             TableError: when the file is not there or not such a table.
         """
-        path = Path(path)
+        path = place_of(path)
         frame, metadata = _read(path)
         if positive:
             _check_named(path, frame, positive)
@@ -257,7 +259,7 @@ class PredictionTable:
         return self.judged["subject_id"].fill_null("").to_numpy().astype(np.str_)
 
 
-def _check_named(path: Path, frame: pl.DataFrame, positive: Sequence[str]) -> None:
+def _check_named(path: Place, frame: pl.DataFrame, positive: Sequence[str]) -> None:
     found = (
         frame["label"].cast(pl.Utf8).drop_nulls().unique().sort().to_list()
         if "label" in frame.columns
@@ -282,7 +284,10 @@ def _known_labels(labels: pl.Series) -> pl.Series:
     return lower.replace(KNOWN).alias("label") if understood else labels
 
 
-def _read(path: Path) -> tuple[pl.DataFrame, dict[str, str]]:
+def _read(path: Place) -> tuple[pl.DataFrame, dict[str, str]]:
+    if is_address(path) or Path(path).is_dir():
+        return read_shards(path)
+    path = Path(path)
     _check_suffix(path)
     if not path.is_file():
         raise TableError(f"{path}: no such file", hint="give a table that 'leukoscope predict' wrote")

@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from PIL import Image
 
 from leukoscope.cells.decode import IMAGE_SUFFIXES
 from leukoscope.cohort.manifest import Manifest
 from leukoscope.cohort.source import FolderSource, open_source
+from leukoscope.core.addresses import is_address
 from leukoscope.errors import UsageError
+from leukoscope.inference.byte_tables import NEEDED, ByteTablePart
 from leukoscope.inference.parts import CellInput, Files, ManifestPart, Part, Series, SourcePart
+from leukoscope.inference.remote import AddressPart, addresses_of
 from leukoscope.inference.walk import order
 
 InputLike = str | Path | Manifest | np.ndarray | Image.Image | bytes | bytearray | memoryview
@@ -58,14 +62,17 @@ def resolve(inputs: InputLike | Iterable[InputLike], *, subject_id: str | None =
 
     Args:
         inputs: one or several of: an image file, a folder (read recursively), a pattern such as
-            ``cells/*.bmp``, a zip, a manifest or split (``.parquet`` or loaded), pixels as uint8 (H, W, 3),
-            many of them as (N, H, W, 3), a picture in Pillow, the bytes of an image file. An iterator of
-            single files and pixels is read as cells are asked for.
+            ``cells/*.bmp``, a zip, a manifest or split (``.parquet`` or loaded), a Parquet file of images
+            (columns ``path`` and ``bytes``), an address of another file system, such as
+            ``s3://bucket/cells`` (file, folder, pattern, zip, Parquet file of images), pixels as uint8
+            (H, W, 3), many of them as (N, H, W, 3), a picture in Pillow, the bytes of an image file. An
+            iterator of single files and pixels is read as cells are asked for.
         subject_id: whose cells they all are, whatever names and manifests say.
 
     Raises:
         UsageError: when there is nothing there, or no image in it.
-        ManifestError: for a Parquet file that is no manifest.
+        ManifestError: for a Parquet file that is neither.
+        MissingExtraError: for an address or images in Parquet without the extra ``scale``.
     """
     parts = _resolved(inputs)
     if not parts:
@@ -107,6 +114,8 @@ def _parts(item: Any, place: int) -> list[Part]:
     if not isinstance(item, str | Path):
         many = isinstance(item, np.ndarray) and item.ndim == 4
         return [Series(list(item) if many else [item], first=place)]
+    if is_address(item):
+        return _at_address(item)
     if Path(item).exists() or not glob.has_magic(str(item)):
         return [_part(Path(item))]
     found = glob.glob(str(item), recursive=True)  # noqa: PTH207 - absolute ones too
@@ -116,6 +125,13 @@ def _parts(item: Any, place: int) -> list[Part]:
     return _joined(_part(Path(name)) for name in found)
 
 
+def _at_address(address: str) -> list[Part]:
+    if tables := addresses_of(address, ".parquet"):
+        return [ByteTablePart(table) for table in tables]
+    is_zip = address.lower().endswith(".zip") and "::" not in address
+    return [AddressPart(f"zip://::{address}" if is_zip else address)]
+
+
 def _part(path: Path) -> Part:
     suffix = path.suffix.lower()
     if path.is_dir():
@@ -123,10 +139,20 @@ def _part(path: Path) -> Part:
     if path.is_file() and suffix == ".zip":
         return _with_images(SourcePart(open_source(path), path))
     if path.is_file() and suffix == ".parquet":
-        return ManifestPart(Manifest.read(path))
+        return (
+            ByteTablePart(str(path.absolute())) if _holds_images(path) else ManifestPart(Manifest.read(path))
+        )
     if not path.exists() and suffix not in IMAGE_SUFFIXES:
         raise UsageError(f"{path}: no such file or folder", hint="check the path")
     return Files([str(path)])
+
+
+def _holds_images(path: Path) -> bool:
+    """Whether a Parquet file has images in it, not the names of some."""
+    try:
+        return set(pl.read_parquet_schema(path)) >= NEEDED
+    except (OSError, pl.exceptions.PolarsError):
+        return False
 
 
 def _with_images(part: SourcePart) -> SourcePart:

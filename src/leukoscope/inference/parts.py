@@ -159,7 +159,7 @@ class Series:
 def _file(path: Path) -> CellInput:
     name = printable(path.as_posix())
     who = identify(printable(path.absolute().as_posix()), dict) or Identity(name)
-    read = partial(_read_file, path)
+    read = partial(_read_file, path.absolute())  # another process may stand in another folder
     return CellInput(who.cell_id, name, read, who.subject_id, who.label, None, who.fold)
 
 

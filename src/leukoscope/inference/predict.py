@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
 from leukoscope.bundle.read import Bundle, open_bundle
-from leukoscope.core.progress import progress
+from leukoscope.core.addresses import Place, place_of
+from leukoscope.core.progress import Bar, progress
+from leukoscope.errors import UsageError
 from leukoscope.evaluation.by_subject import by_subject as rows_by_subject
 from leukoscope.evaluation.gallery import Extremes, check_gallery, write_gallery
+from leukoscope.evaluation.shards import ShardManifest, read_manifest, shard_rows
 from leukoscope.evaluation.table import PredictionTable
 from leukoscope.inference.backends import named_backend
 from leukoscope.inference.fastest import choose
-from leukoscope.inference.inputs import InputLike, resolve
+from leukoscope.inference.inputs import InputLike, Inputs, resolve
 from leukoscope.inference.journal import Journal, interrupted
 from leukoscope.inference.predictor import Predictor, check_settings
 from leukoscope.inference.rows import schema
+from leukoscope.inference.shards import ShardFolder, check_shard_target
 from leukoscope.inference.sinks import check_target, kept_rows, write_predictions
 from leukoscope.inference.submission import check_numbered
 from leukoscope.inference.submission import submission as write_submission
@@ -56,13 +60,17 @@ def predict(
     workers: int = 0,
     threads: int = 0,
     resume: bool = False,
+    engine: str = "local",
+    actors: int = 0,
 ) -> Predicted:
     """Judge every input, in order, showing progress.
 
     Args:
         bundle: a folder or zip, the word ``"starter"``, or a bundle that is open already.
         inputs: as :func:`~leukoscope.inference.inputs.resolve` takes them.
-        out: ``.csv``, ``.parquet`` or ``.jsonl``; rows are written as they come and not kept in memory.
+        out: ``.csv``, ``.parquet`` or ``.jsonl``; rows are written as they come and not kept in memory. With
+            the engine ``"ray"`` a folder of Parquet shards, which may be an address such as
+            ``s3://bucket/cells.parquet``.
         by_subject: CSV, Parquet or JSON lines of one row a subject.
         submission: the challenge's zip, 1 from a blast probability of 0.5 on.
         gallery: an HTML page of the 20 cells of highest and the 20 of lowest blast probability.
@@ -74,15 +82,16 @@ def predict(
         workers: threads that read and decode; 0 means one for each processor.
         threads: of the model; 0 means one for each processor.
         resume: go on with ``out`` where an interrupted run left off; the rows are those of an unbroken run.
+        engine: ``"local"``, or ``"ray"`` for the cores of a machine or a cluster
+            (:mod:`leukoscope.inference.ray`); the rows are the same.
+        actors: predictors of the engine ``"ray"``; 0 means one for each processor. ``workers`` is not used
+            then.
 
     Raises:
         LeukoscopeError: for a bundle, an input or an output that cannot be used, before any cell is judged.
     """
-    targets = [Path(target) for target in (out, by_subject) if target is not None]
-    for target in targets:
-        check_target(target)
-    if gallery is not None:
-        check_gallery(Path(gallery))
+    _check_engine(engine, actors, out)
+    _check_targets(out if engine == "local" else None, by_subject, gallery)
     check_settings(views=views, batch_size=batch_size, workers=workers, threads=threads)
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     cells = resolve(inputs, subject_id=subject_id)
@@ -90,10 +99,11 @@ def predict(
     if submission is not None and num_cells is not None:
         check_numbered(cell.path for cell in cells)
     if backend == "auto" and resume and out is not None:
-        backend = named_backend(interrupted(out))
+        backend = named_backend(_begun(engine, out))
+    chosen = choose(backend, opened, cells, num_cells, threads=threads)
     predictor = Predictor(
         opened,
-        backend=choose(backend, opened, cells, num_cells, threads=threads),
+        backend=chosen,
         views=views,
         batch_size=batch_size,
         workers=workers,
@@ -105,6 +115,8 @@ def predict(
     with progress("predicting", num_cells) as bar:
         if out is None:
             deque(tally.watch(predictor.rows(cells), bar.advance), maxlen=0)
+        elif engine == "ray":
+            tally.take(*_on_ray(predictor, cells, out, chosen, actors=actors, resume=resume, bar=bar))
         else:
             run = metadata | {"views": str(predictor.views), "batch_size": str(predictor.batch_size)}
             journal = Journal(out, run, resume=resume)
@@ -130,6 +142,62 @@ def predict(
 
 def _show_nothing(_steps: int) -> None:
     """Rows of an earlier run are shown all at once."""
+
+
+def _check_engine(engine: str, actors: int, out: Path | str | None) -> None:
+    if engine not in ("local", "ray") or actors < 0:
+        raise UsageError(
+            f"expected the engine local or ray, actors from 0. Received: {engine}, actors={actors}"
+        )
+    if engine == "local" and actors:
+        raise UsageError("actors are of the engine ray", hint="add --engine ray, or leave --actors out")
+    if engine == "ray":
+        check_shard_target(out)
+
+
+def _check_targets(out: Path | str | None, by_subject: Path | str | None, gallery: Path | str | None) -> None:
+    for target in (out, by_subject):
+        if target is not None:
+            check_target(Path(target))
+    if gallery is not None:
+        check_gallery(Path(gallery))
+
+
+def _begun(engine: str, out: Path | str) -> Mapping[str, str]:
+    """What an interrupted run said of itself; nothing where there is none."""
+    if engine == "local":
+        return interrupted(out)
+    manifest = read_manifest(place_of(out))
+    return manifest.run if manifest is not None else {}
+
+
+def _on_ray(
+    predictor: Predictor,
+    cells: Inputs,
+    out: Path | str,
+    backend: str,
+    *,
+    actors: int,
+    resume: bool,
+    bar: Bar,
+) -> tuple[Place, ShardManifest]:
+    from leukoscope.inference.ray import judge_on_ray
+
+    metadata = predictor.metadata(cells)
+    folder = ShardFolder(
+        place_of(out),
+        run=metadata | {"views": str(predictor.views), "batch_size": str(predictor.batch_size)},
+        metadata=metadata,
+        columns=schema(predictor.bundle.info),
+        num_cells=cells.count(),
+        resume=resume,
+    )
+    options = {"backend": backend, "views": predictor.views, "batch_size": predictor.batch_size}
+    shards = {}
+    for number, shard in judge_on_ray(folder.jobs(cells), predictor.bundle, options, actors=actors):
+        shards[number] = shard
+        bar.advance(shard.rows)
+    return folder.folder, folder.close(shards)
 
 
 def _needed(by_subject: object, submission: object) -> tuple[str, ...]:
@@ -165,6 +233,14 @@ class _Tally:
                 self._kept.append(chunk if self._columns is None else chunk.select(self._columns))
             yield chunk
             show(chunk.height)
+
+    def take(self, folder: Place, manifest: ShardManifest) -> None:
+        """Count the rows of shards, and read them where more than their number is wanted."""
+        if not self.keeps:
+            self.count(manifest.num_rows, manifest.num_unreadable)
+            return
+        wanted = None if self._extremes is not None else [*{*(self._columns or ()), "error"}]
+        deque(self.watch(shard_rows(folder, manifest, wanted), _show_nothing), maxlen=0)
 
     def frame(self) -> pl.DataFrame:
         return pl.concat(self._kept, rechunk=True)
