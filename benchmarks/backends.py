@@ -5,6 +5,7 @@
 BUNDLE is ``starter`` where not given. Without ``--cells`` a synthetic cohort is drawn. Of each runtime the
 median is printed and the least and most, in cells a second and in milliseconds of processor a cell (these
 hardly change when the machine has other work); of each pair the ratios, over all pairs median and quartiles.
+The result lies in benchmarks/results/backends-BUNDLE.json.
 """
 
 from __future__ import annotations
@@ -16,16 +17,18 @@ import time
 from collections.abc import Sequence
 from itertools import cycle, islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+import record
 from leukoscope.bundle.format import BundleInfo
 from leukoscope.bundle.read import open_bundle
 from leukoscope.cells.decode import decode
 from leukoscope.inference.backends import DEFAULT_BACKEND, Backend, make_backend
 from leukoscope.inference.fastest import runtimes
 from leukoscope.inference.inputs import resolve
+from record import keep
 
 LEAST_CELLS = 256
 """In one timing, however small the batch."""
@@ -79,6 +82,26 @@ def quartiles(ratios: list[float]) -> str:
     return f"{middle:.2f} times ({low:.2f} to {high:.2f})"
 
 
+def kept(found: dict[str, dict[str, list[Took]]]) -> dict[str, Any]:
+    """By batch size and backend: cells a second, and how many times the default's, pair by pair."""
+    return {
+        "rates": {
+            size: {name: [one.rate for one in took] for name, took in each.items()}
+            for size, each in found.items()
+        },
+        "times": {
+            size: {
+                name: record.spread(
+                    [a.rate / b.rate for a, b in zip(took, each[DEFAULT_BACKEND], strict=True)]
+                )
+                for name, took in each.items()
+                if name != DEFAULT_BACKEND
+            }
+            for size, each in found.items()
+        },
+    }
+
+
 def first(folder: Path, info: BundleInfo, num: int) -> np.ndarray:
     """So many cells as the model sees them, of the first files of the folder, over and over."""
     files = islice(resolve(folder), 256)
@@ -108,8 +131,11 @@ def main() -> None:
     loaded = {name: make_backend(bundle, name, threads=options.threads) for name in runtimes()}
     print(", ".join(f"{name} {backend.version} on {backend.device}" for name, backend in loaded.items()))
     print(f"{'batch':>6}  {'runtime':<12}median of {options.pairs} (least to most)")
+    found = {}
     for size in sizes:
-        show(size, pairs(loaded, cells[:size], options.pairs))
+        found[str(size)] = pairs(loaded, cells[:size], options.pairs)
+        show(size, found[str(size)])
+    keep("backends", bundle.info.name, {"bundle": bundle.info.name, **kept(found)})
 
 
 if __name__ == "__main__":

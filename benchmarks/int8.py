@@ -3,30 +3,28 @@
     python benchmarks/int8.py BUNDLE INT8_BUNDLE --cells SOURCE [--num 256] [--rounds 7] [--threads 0]
 
 INT8_BUNDLE is what ``leukoscope export --int8`` made of BUNDLE. In each round every model runs once on each
-runtime, so that a busy machine is busy for all; the ratio is that of a round. OpenVINO computes in 32 bits
-what is left in them: by default it takes bfloat16 where a processor has it, which gives other decisions.
+runtime, so that a busy machine is busy for all; the ratio is that of a round.
+The result lies in benchmarks/results/int8-BUNDLE.json.
 """
 
 from __future__ import annotations
 
 import argparse
-import tempfile
 import time
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from leukoscope.core.telemetry import no_telemetry
 
 from leukoscope.bundle.read import Bundle, open_bundle
-from leukoscope.core.parallel import num_cpus
 from leukoscope.inference.backends import make_backend
+from leukoscope.inference.fastest import runtimes
 from leukoscope.inference.inputs import resolve
 from leukoscope.inference.predictor import Predictor
+from record import keep
+from record import spread as ratios
 
-STEP = 16
 Run = Callable[[np.ndarray], np.ndarray]
 
 
@@ -41,8 +39,8 @@ def main() -> None:
     exact, int8 = map(open_bundle, asked.bundles)
     cells = pixels(exact, asked.cells, asked.num)
     runs = {
-        (runtime, bundle.bundle_id): make(bundle, asked.threads or num_cpus())
-        for runtime, make in runtimes().items()
+        (runtime, bundle.bundle_id): run_of(runtime, bundle, asked.threads)
+        for runtime in runtimes()
         for bundle in (exact, int8)
     }
     logits = {key: run(cells) for key, run in runs.items()}  # also warms up
@@ -54,37 +52,23 @@ def main() -> None:
             times[key].append(time.perf_counter() - start)
     show(times, exact, int8, len(cells))
     agree(logits, int8, len(cells))
+    rates = {
+        name: {
+            word: [len(cells) / each for each in times[name, bundle.bundle_id]]
+            for word, bundle in (("fp32", exact), ("int8", int8))
+        }
+        for name in dict.fromkeys(name for name, _ in times)
+    }
+    faster = {
+        name: ratios([b / a for a, b in zip(both["fp32"], both["int8"], strict=True)])
+        for name, both in rates.items()
+    }
+    keep("int8", exact.info.name, {"bundle": exact.info.name, "rates": rates, "times": faster})
 
 
-def runtimes() -> dict[str, Callable[[Bundle, int], Run]]:
-    found = {"onnxruntime": on_onnxruntime}
-    no_telemetry()
-    try:
-        import openvino  # noqa: F401
-    except ImportError:
-        return found
-    return found | {"openvino": on_openvino}
-
-
-def on_onnxruntime(bundle: Bundle, threads: int) -> Run:
-    backend = make_backend(bundle, "onnxruntime", threads=threads)
+def run_of(name: str, bundle: Bundle, threads: int) -> Run:
+    backend = make_backend(bundle, name, threads=threads)
     return lambda cells: backend.run(cells).logits
-
-
-def on_openvino(bundle: Bundle, threads: int) -> Run:
-    import openvino
-
-    settings: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
-    with tempfile.TemporaryDirectory() as name:
-        path = Path(name) / "model.onnx"
-        path.write_bytes(bundle.onnx)
-        request = openvino.Core().compile_model(path, "CPU", settings).create_infer_request()
-
-    def run(cells: np.ndarray) -> np.ndarray:
-        parts = (cells[start : start + STEP] for start in range(0, len(cells), STEP))
-        return np.concatenate([request.infer({"cells": part})["logits"].copy() for part in parts])
-
-    return run
 
 
 def pixels(bundle: Bundle, source: Path, num: int) -> np.ndarray:

@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from training.record import keep, spread
 
 from leukoscope.bundle.read import Bundle, open_bundle
 from leukoscope.cells.decode import decode
@@ -38,6 +37,7 @@ from leukoscope.inference.predict import predict
 from leukoscope.inference.predictor import Predictor
 from leukoscope.inference.rows import make_rows
 from leukoscope.inference.sinks import write_predictions
+from record import keep, spread
 
 FIRST_ANSWER = """
 import sys, time

@@ -29,7 +29,7 @@ from PIL import Image
 
 from leukoscope.cells.decode import decode
 from leukoscope.inference.inputs import resolve
-from training.record import RESULTS, keep, machine, spread
+from record import RESULTS, keep, machine, spread
 
 CORES = 2
 FORMATS = {

@@ -35,6 +35,9 @@ class Unseen:
     def advance(self, steps: int = 1) -> None:
         """Shows nothing."""
 
+    def skip(self, steps: int) -> None:
+        """Shows nothing."""
+
     def note(self, text: str) -> None:
         """Shows nothing."""
 

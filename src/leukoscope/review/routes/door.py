@@ -81,7 +81,7 @@ def join(
 
 
 def _again(request: Request, name: str, error: LeukoscopeError, **values: str) -> Response:
-    response = page(request, name, error=error, **values)
+    response = page(request, name, None, error=error, **values)
     response.status_code = max(400, status_of(error) if status_of(error) < 500 else 422)
     return response
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -18,10 +18,10 @@ THUMBNAIL = 160
 """Pixels of a thumbnail's side: the largest that the gallery shows, twice the usual one for fine screens."""
 
 _SUSPICION = func.coalesce(Cell.blast_probability, -1.0)
-ORDERS: dict[str, tuple[ColumnElement[float], ...]] = {
-    "suspicion": (_SUSPICION.desc(),),
-    "uncertainty": (func.abs(func.coalesce(Cell.blast_probability, 0.5) - 0.5),),
-    "position": (Cell.position,),
+ORDERS: dict[str, ColumnElement[Any]] = {
+    "suspicion": _SUSPICION.desc(),
+    "uncertainty": func.abs(func.coalesce(Cell.blast_probability, 0.5) - 0.5),
+    "position": Cell.position.expression,
 }
 
 
@@ -74,7 +74,7 @@ def stretch(
         select(Cell, Image.name, Image.stored_sha256)
         .join(Image, Image.image_id == Cell.image_id)
         .where(mine)
-        .order_by(*ORDERS[order], Cell.cell_id)
+        .order_by(ORDERS[order], Cell.cell_id)
         .limit(num)
         .offset(start)
     )
