@@ -25,6 +25,7 @@ BASE = (
     "rich",
     "jinja2",
     "onnxruntime",
+    "threadpoolctl",
 )
 EXTRAS = {
     "train": ("torch", "torchvision", "timm", "lightning", "onnx", "safetensors"),
@@ -32,7 +33,17 @@ EXTRAS = {
     "adapters": ("peft",),
     "openvino": ("openvino",),
     "int8": ("nncf", "onnx"),
-    "scale": ("ray", "fsspec"),
+    "scale": ("ray", "fsspec", "pyarrow"),
+    "serve": (
+        "fastapi",
+        "uvicorn",
+        "sqlalchemy",
+        "alembic",
+        "argon2-cffi",
+        "python-multipart",
+        "reportlab",
+    ),
+    "postgres": ("psycopg",),
     "mlflow": ("mlflow-skinny", "sqlalchemy", "alembic"),
     "fetch": ("kagglehub",),
 }
@@ -45,6 +56,8 @@ PURPOSES = {
     "openvino": "the backend openvino",
     "int8": "leukoscope export --int8",
     "scale": "leukoscope predict --engine ray",
+    "serve": "the review room, which is being built",
+    "postgres": "the review room on PostgreSQL",
     "mlflow": "leukoscope study --tracker mlflow",
     "fetch": "leukoscope data fetch",
 }
