@@ -244,3 +244,25 @@ def int8_case(make_bundle: Callable[..., Path], tmp_path_factory: pytest.TempPat
         embeddings=found[:16],
     )
     return Int8Case(bundle, cells.write(folder / "cells.parquet"))
+
+
+@pytest.fixture
+def breaking(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Callable[[], None]]:
+    """``breaking(n)``: the rows of the n-th batch from now on are not made, since the user stops the run."""
+
+    from leukoscope.inference import predictor
+
+    def at(number: int) -> Callable[[], None]:
+        make_rows = predictor.make_rows
+        left = [number]
+
+        def make_some(*arguments: Any) -> Any:
+            left[0] -= 1
+            if left[0] < 0:
+                raise KeyboardInterrupt
+            return make_rows(*arguments)
+
+        monkeypatch.setattr(predictor, "make_rows", make_some)
+        return lambda: monkeypatch.setattr(predictor, "make_rows", make_rows)
+
+    return at

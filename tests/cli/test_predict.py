@@ -77,23 +77,13 @@ def test_a_gallery_of_another_ending_is_refused_first(leukoscope, tmp_path, tiny
     assert not out.exists()
 
 
-def test_an_interrupted_run_goes_on(leukoscope, tmp_path, tiny_bundle, tiny_cohort, monkeypatch):
-    from leukoscope.inference.predictor import Predictor
-
-    out, judged, left = tmp_path / "cells.csv", Predictor.judge, [1]
-
-    def judge(self, batch):
-        left[0] -= 1
-        if left[0] < 0:
-            raise KeyboardInterrupt
-        return judged(self, batch)
-
-    monkeypatch.setattr(Predictor, "judge", judge)
+def test_an_interrupted_run_goes_on(leukoscope, tmp_path, tiny_bundle, tiny_cohort, breaking):
+    out, mend = tmp_path / "cells.csv", breaking(1)
     names = [path for path in sorted(tiny_cohort.rglob("*.bmp")) for _ in range(2)]
     words = ("predict", tiny_bundle, *names, "-o", out)
     broken = leukoscope(*words)
     assert broken.code == 130 and "--resume goes on" in broken.err
-    monkeypatch.setattr(Predictor, "judge", judged)
+    mend()
     refused = leukoscope(*words)
     assert refused.code == 2 and "64 finished rows" in refused.err
     assert leukoscope(*words, "--resume").code == 0

@@ -18,7 +18,6 @@ from leukoscope.inference.backends import known_backends
 from leukoscope.inference.fastest import MANY, choose
 from leukoscope.inference.inputs import resolve
 from leukoscope.inference.predict import predict
-from leukoscope.inference.predictor import Predictor
 
 
 class Timed:
@@ -248,7 +247,7 @@ def test_the_table_says_which_backend_ran(tmp_path, tiny_bundle, many, winner):
 @pytest.mark.parametrize("name", ["cells.csv", "cells.parquet"])
 @pytest.mark.parametrize("first", ["openvino", "onnxruntime"])
 def test_an_interrupted_run_goes_on_with_the_backend_that_it_had(
-    tmp_path, tiny_bundle, many, winner, monkeypatch, name, first
+    tmp_path, tiny_bundle, many, winner, breaking, monkeypatch, name, first
 ):
     """Though another is the fastest by now."""
     needs_openvino()
@@ -256,20 +255,14 @@ def test_an_interrupted_run_goes_on_with_the_backend_that_it_had(
 
     monkeypatch.setattr(journal, "SECONDS", 0.0)
     monkeypatch.setattr(sinks, "ROWS_PER_PART", 40)
-    whole, out, judged, left = tmp_path / f"whole_{name}", tmp_path / name, Predictor.judge, [3]
+    whole, out = tmp_path / f"whole_{name}", tmp_path / name
     predict(tiny_bundle, many, out=whole, backend=first)
 
-    def judge(self, batch):
-        left[0] -= 1
-        if left[0] < 0:
-            raise KeyboardInterrupt
-        return judged(self, batch)
-
-    monkeypatch.setattr(Predictor, "judge", judge)
     winner(first)
+    mend = breaking(3)
     with pytest.raises(KeyboardInterrupt):
         predict(tiny_bundle, many, out=out)
-    monkeypatch.setattr(Predictor, "judge", judged)
+    mend()
     other = "openvino" if first == "onnxruntime" else "onnxruntime"
     winner(other)
     with pytest.raises(UsageError, match=f"its backend is {first} .*, not {other} "):

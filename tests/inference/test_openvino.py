@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib.util import find_spec
 
 import numpy as np
@@ -42,3 +44,27 @@ def test_single_precision_is_forced(tiny_bundle):
     compiled = backend._requests[0].get_compiled_model()
     assert compiled.get_property("INFERENCE_PRECISION_HINT").to_string() in ("f32", "float32")
     assert compiled.get_property("ENABLE_CPU_PINNING") is False
+
+
+SIGNALLED = """
+import signal, sys, threading
+import numpy as np
+from leukoscope.bundle.read import open_bundle
+from leukoscope.inference.backends import make_backend
+
+kept = [make_backend(open_bundle(sys.argv[1]), "openvino")]
+kept[0].run(np.zeros((1, 32, 32, 3), np.uint8))
+gone = threading.Thread(target=kept.clear)
+gone.start()
+gone.join()
+signal.signal(signal.SIGINT, lambda *_: print("heard", flush=True))
+signal.raise_signal(signal.SIGINT)
+"""
+
+
+def test_a_signal_after_a_model_has_gone_is_heard(tiny_bundle):
+    """OpenVINO takes the stack for signals of the thread that compiled with it."""
+    ran = subprocess.run(
+        [sys.executable, "-c", SIGNALLED, str(tiny_bundle)], capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stdout) == (0, "heard\n"), ran.stderr

@@ -19,7 +19,6 @@ from polars.testing import assert_frame_equal
 from leukoscope.errors import UsageError
 from leukoscope.evaluation.table import PredictionTable
 from leukoscope.inference import journal as journal_module
-from leukoscope.inference import predictor as predictor_module
 from leukoscope.inference import sinks
 from leukoscope.inference.journal import partial_path
 from leukoscope.inference.predict import predict
@@ -54,26 +53,6 @@ def same(path, other):
         assert_frame_equal(pl.read_parquet(path), pl.read_parquet(other))
         return True
     return path.read_bytes() == other.read_bytes()
-
-
-@pytest.fixture
-def breaking(monkeypatch):
-    """``breaking(n)``: the rows of the n-th batch from now on are not made, since the user stops the run."""
-
-    def at(number):
-        make_rows = predictor_module.make_rows
-        left = [number]
-
-        def make_some(*arguments):
-            left[0] -= 1
-            if left[0] < 0:
-                raise KeyboardInterrupt
-            return make_rows(*arguments)
-
-        monkeypatch.setattr(predictor_module, "make_rows", make_some)
-        return lambda: monkeypatch.setattr(predictor_module, "make_rows", make_rows)
-
-    return at
 
 
 @pytest.mark.parametrize("name", NAMES)

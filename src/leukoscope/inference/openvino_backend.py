@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -38,12 +39,9 @@ class OpenvinoBackend:
         openvino = import_openvino()
         self.version = str(openvino.__version__).split("-")[0]
         self._side = bundle.info.preprocess.size
-        with _one_at_a_time:
-            core = openvino.Core()
-            core.set_property({"ENABLE_MMAP": False})  # tensors that were verified lie in no file
+        with _one_at_a_time, ThreadPoolExecutor(1) as elsewhere:
             try:
-                model = _read(bundle, core)
-                compiled = core.compile_model(model, "CPU", settings(threads))
+                model, compiled = elsewhere.submit(_compiled, bundle, openvino, threads).result()
             except Exception as error:  # OpenVINO raises RuntimeError, and others of its own
                 raise cannot_load(bundle, f"OpenVINO {self.version}", error, package="openvino") from None
             outputs = [_port(port) for port in model.outputs]
@@ -71,6 +69,18 @@ class OpenvinoBackend:
             if place < len(parts):
                 request.start_async([parts[place]], share_inputs=True)
         return answers
+
+
+def _compiled(bundle: Bundle, openvino: Any, threads: int) -> tuple[Any, Any]:
+    """The model and what runs it; for a thread that ends with it.
+
+    OpenVINO gives the thread that compiles another stack for signals, and takes its memory back with the
+    model: the next Ctrl-C would then end the process without a word.
+    """
+    core = openvino.Core()
+    core.set_property({"ENABLE_MMAP": False})  # tensors that were verified lie in no file
+    model = _read(bundle, core)
+    return model, core.compile_model(model, "CPU", settings(threads))
 
 
 def settings(threads: int) -> dict[str, Any]:
