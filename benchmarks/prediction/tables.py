@@ -41,7 +41,7 @@ def _predict(found: Found) -> list[list[str]]:
 def _predict_targets(found: Found) -> list[Target]:
     """What was asked for of leukoscope-s; of other networks, that stages overlap and memory is flat."""
     name, limits = found["name"], found["limits"]
-    targets = [Target(f"{name}, {OVERLAP}", found["efficiency"], limits["efficiency"])]
+    targets = [Target(f"{name}, stages overlap", found["efficiency"], limits["efficiency"])]
     if name.startswith(OURS):
         rate = found["cells_a_second"]["whole"]
         targets.insert(0, Target(f"{name}, whole", rate, limits["cells_a_second"], "cells a second"))
