@@ -8,6 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 from tests.review.conftest import PASSWORD
 
+from leukoscope.errors import UsageError
 from leukoscope.review.app import create_app
 from leukoscope.review.room import Room
 from leukoscope.review.services.jobs import Worker
@@ -173,16 +174,7 @@ def test_the_worklist_by_its_address(inside):
     assert inside.get("/?page=0").status_code == 422
 
 
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        ({"host": "0.0.0.0"}, "nothing is encrypted"),
-        ({"host": "0.0.0.0", "without_accounts": True, "behind_proxy": True}, "without accounts"),
-    ],
-)
-def test_an_open_door_is_refused(tmp_path, tiny_bundle, settings, said):
-    from leukoscope.errors import UsageError
-
-    with pytest.raises(UsageError, match=said):
-        Room(ServerSettings(data_dir=tmp_path / "room", **settings), tiny_bundle)
+def test_an_open_door_is_refused(tmp_path, tiny_bundle):
+    with pytest.raises(UsageError, match="nothing is encrypted"):
+        Room(ServerSettings(data_dir=tmp_path / "room", host="0.0.0.0"), tiny_bundle)
     assert not (tmp_path / "room").exists()

@@ -29,7 +29,6 @@ class ServerSettings(Config):
         tls_cert: certificate chain, PEM.
         tls_key: its key, PEM.
         behind_proxy: a proxy ends TLS, and names the client and the scheme.
-        without_accounts: everybody who reaches the loopback is an administrator.
         limits: of uploads.
     """
 
@@ -40,7 +39,6 @@ class ServerSettings(Config):
     tls_cert: Path | None = None
     tls_key: Path | None = None
     behind_proxy: bool = False
-    without_accounts: bool = False
     limits: UploadLimits = UploadLimits()
 
     @property
@@ -52,15 +50,10 @@ class ServerSettings(Config):
         """Refuse what would show cases to people who should not see them.
 
         Raises:
-            UsageError: an open address without TLS, or accounts switched off there.
+            UsageError: an open address without TLS.
         """
         if self.host in LOOPBACK:
             return
-        if self.without_accounts:
-            raise UsageError(
-                f"without accounts only this machine may enter. Received: --host {self.host}",
-                hint="leave --host away, or make accounts",
-            )
         if self.tls_cert is None and not self.behind_proxy:
             raise UsageError(
                 f"{self.host} can be reached by others, and nothing is encrypted",
