@@ -1,4 +1,4 @@
-"""The first pages in Chromium: the door, the empty worklist, the form for a case; no barrier, nothing from elsewhere."""
+"""The first pages in Chromium: empty worklist, the form for a case; no barrier, nothing from elsewhere."""
 
 from __future__ import annotations
 
