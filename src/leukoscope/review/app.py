@@ -12,7 +12,9 @@ from fastapi.staticfiles import StaticFiles
 from leukoscope import __version__
 from leukoscope.review.room import Room
 from leukoscope.review.routes import cases, door, failures, worklist
+from leukoscope.review.routes.api import version_1
 from leukoscope.review.routes.headers import with_headers
+from leukoscope.review.routes.limits import BodyLimit
 
 
 def create_app(room: Room) -> FastAPI:
@@ -27,16 +29,19 @@ def create_app(room: Room) -> FastAPI:
     app = FastAPI(
         title="Leukoscope",
         version=__version__,
-        description="Everything that the pages do. Research use only, not for diagnosis.",
+        summary=version_1.SUMMARY,
+        description=version_1.DESCRIPTION,
+        openapi_tags=version_1.TAGS,
         openapi_url="/api/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
         lifespan=at_work,
     )
     app.state.room = room
+    app.add_middleware(BodyLimit, room=room)
     app.middleware("http")(with_headers)
     failures.install(app)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
-    for part in (door, worklist, cases):
+    for part in (door, worklist, cases, version_1):
         app.include_router(part.router)
     return app

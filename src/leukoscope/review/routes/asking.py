@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from fastapi import Depends, Form, Header, Request, Response
+from fastapi import Depends, Form, Header, Request, Response, Security
+from fastapi.security import HTTPBearer, SecurityScopes
 from fastapi.templating import Jinja2Templates
 from sqlalchemy import select
 
@@ -81,17 +82,37 @@ def changing(
     return who
 
 
-def calling(request: Request, authorization: Annotated[str, Header()] = "") -> Actor:
+bearer = HTTPBearer(
+    scheme_name="key",
+    bearerFormat="leuko_...",
+    description="A key of your account, made in the pages under Account. An operation names the scopes it needs.",
+    auto_error=False,
+)
+
+
+def bearer_of(request: Request) -> str:
+    """The key that a request carries; empty where it carries none."""
+    kind, _, text = request.headers.get("authorization", "").partition(" ")
+    return text.strip() if kind.lower() == "bearer" else ""
+
+
+def calling(request: Request, wanted: SecurityScopes, _key: Annotated[object, Security(bearer)]) -> Actor:
     """The program that asks, by its key.
 
     Raises:
         NotSignedInError: without a key that lives.
+        ForbiddenError: when the key is not for what is asked, or its owner may not.
     """
-    kind, _, text = authorization.partition(" ")
     with room_of(request).database.read() as session:
-        actor = tokens.actor_of(session, text.strip()) if kind.lower() == "bearer" else None
+        actor = tokens.actor_of(session, bearer_of(request))
     if actor is None:
         raise NotSignedInError("no key, or one that opens nothing", hint="send Authorization: Bearer KEY")
+    missing = [scope for scope in wanted.scopes if scope not in actor.rights]
+    if missing:
+        raise ForbiddenError(
+            f"this needs a key for {' and '.join(wanted.scopes)}; yours is not for {' and '.join(missing)}",
+            hint="make a key with this scope; your role must allow it",
+        )
     return actor
 
 
@@ -104,4 +125,9 @@ def page(request: Request, name: str, who: Asking | None = None, **values: Any) 
 RoomOf = Annotated[Room, Depends(room_of)]
 Who = Annotated[Asking, Depends(asking)]
 Changing = Annotated[Asking, Depends(changing)]
-Calling = Annotated[Actor, Depends(calling)]
+Calling = Annotated[Actor, Security(calling)]
+MayRead = Annotated[Actor, Security(calling, scopes=["read"])]
+MayReview = Annotated[Actor, Security(calling, scopes=["read", "review"])]
+MaySign = Annotated[Actor, Security(calling, scopes=["read", "sign"])]
+MayAdminister = Annotated[Actor, Security(calling, scopes=["administer"])]
+MayAudit = Annotated[Actor, Security(calling, scopes=["audit"])]

@@ -56,6 +56,11 @@ def unread(session: Session, case_id: int) -> list[Image]:
     return list(session.scalars(taken.where(Image.image_id.not_in(read)).order_by(Image.image_id)))
 
 
+def jobs_of(session: Session, case_id: int) -> list[Job]:
+    """The jobs of a case, the newest first."""
+    return list(session.scalars(select(Job).where(Job.case_id == case_id).order_by(Job.job_id.desc())))
+
+
 class Worker:
     """A thread that takes jobs until it is stopped.
 
@@ -73,6 +78,11 @@ class Worker:
     def start(self) -> None:
         """Begin."""
         self._thread.start()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has begun, and works or waits for work."""
+        return self._thread.is_alive()
 
     def call(self) -> None:
         """Say that there may be a job, so that nobody waits for the next look."""

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from leukoscope.bundle.read import Bundle
 from leukoscope.errors import UsageError
 from leukoscope.review.audit import head, record
-from leukoscope.review.auth.rights import Actor, ForbiddenError, case_for
+from leukoscope.review.auth.rights import Actor, ForbiddenError, NotFoundError, case_for
 from leukoscope.review.reports.document import document, fingerprint
 from leukoscope.review.services.cases import settle
 from leukoscope.review.services.intake import ConflictError
@@ -109,6 +109,25 @@ def reopen(session: Session, actor: Actor, case_id: int, why: str) -> Case:
     settle(session, case)
     record(session, actor.username, "case reopened", case_id, number=signature.number, why=reason)
     return case
+
+
+def signatures_of(session: Session, case_id: int) -> list[Signature]:
+    """The signed reports of a case, the first one first."""
+    found = select(Signature).where(Signature.case_id == case_id).order_by(Signature.number)
+    return list(session.scalars(found))
+
+
+def signature_of(session: Session, case_id: int, number: int) -> Signature:
+    """One signed report of a case.
+
+    Raises:
+        NotFoundError: when there is none of this number.
+    """
+    found = select(Signature).where(Signature.case_id == case_id, Signature.number == number)
+    signature = session.scalars(found).one_or_none()
+    if signature is None:
+        raise NotFoundError(f"case {case_id} has no report {number}")
+    return signature
 
 
 def last_signature(session: Session, case_id: int) -> Signature:

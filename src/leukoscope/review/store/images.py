@@ -51,11 +51,11 @@ class ImageStore:
         """Where the file of this hash lies, or would."""
         return self._folder / sha256[:2] / sha256[2:4] / f"{sha256}.png"
 
-    def pixels(self, sha256: str) -> np.ndarray:
-        """The pixels again, uint8 (H, W, 3) RGB.
+    def data(self, sha256: str) -> bytes:
+        """The file of this hash, PNG.
 
         Raises:
-            ImageError: when the file is missing, damaged or not the one of this hash.
+            ImageError: when it is missing, or not the one of this hash.
         """
         path = self.path(sha256)
         try:
@@ -64,4 +64,12 @@ class ImageStore:
             raise ImageError(path.name, f"cannot be read: {error.strerror}") from None
         if sha256_bytes(data) != sha256:
             raise ImageError(path.name, "is not the image that was received: its hash differs")
-        return decode(data, name=path.name)
+        return data
+
+    def pixels(self, sha256: str) -> np.ndarray:
+        """Its pixels again, uint8 (H, W, 3) RGB.
+
+        Raises:
+            ImageError: as :meth:`data`, and when it is damaged.
+        """
+        return decode(self.data(sha256), name=f"{sha256}.png")

@@ -1,0 +1,515 @@
+"""The REST API: the whole way of a case, keys and scopes, uploads that come twice, limits, odd inputs, its documents."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from datetime import timedelta
+from threading import Barrier, Thread
+
+import pytest
+from sqlalchemy import func, select
+from tests.review.conftest import PASSWORD
+from tests.review.programs import API, asking, make, read, send, serving, wait
+
+from leukoscope.review.audit import verify
+from leukoscope.review.auth import tokens
+from leukoscope.review.services import idempotency
+from leukoscope.review.services.idempotency import once
+from leukoscope.review.services.intake import TWICE
+from leukoscope.review.services.uploads import UploadLimits
+from leukoscope.review.store.tables import Answer, Image, Job, utc_now
+
+TABS = ("blast", "normal", "indeterminate", "rejected")
+
+
+@pytest.fixture
+def served(url, tmp_path, tiny_bundle):
+    with serving(tmp_path / "room", tiny_bundle, url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def sam(served):
+    """A program of a signer, for all that a signer may."""
+    with asking(served.app, served.key()) as client:
+        client.room = served.room
+        yield client
+
+
+def refused(answer, status: int, said: str = "") -> None:
+    """That an answer is an error of the one shape."""
+    assert answer.status_code == status, answer.text
+    error = answer.json()["error"]
+    assert set(error) == {"status", "message", "hint"} and error["status"] == status
+    assert said in error["message"]
+
+
+# The whole way
+
+
+def test_the_whole_way_of_a_case_by_the_api_alone(sam, cells):
+    address = make(sam, specimen="day 0", taken_on="2026-01-31", priority="urgent")
+    first = send(sam, address, cells, **{"Idempotency-Key": "upload-1"})
+    again = send(sam, address, cells, **{"Idempotency-Key": "upload-1"})
+    assert first.status_code == again.status_code == 200 and first.json() == again.json()
+    assert again.headers["idempotency-replayed"] == "true" and first.json()["num_taken"] == 12
+    assert wait(sam, address)["num_done"] == 12
+    assert len(sam.get(f"{address}/jobs").json()["items"]) == 1
+    ids = [cell["cell_id"] for cell in pages(sam, f"{address}/cells?per_page=5")]
+    assert len(ids) == 12 == len(set(ids))
+    refused(sam.post(f"{address}/signature", json={"password": PASSWORD}), 409, "cannot be signed")
+    called = sam.post(f"{address}/decisions", json={"cell_ids": ids[:3], "decision": "rejected"}).json()
+    assert called["case"]["tabs"]["rejected"] == {"num_cells": 3, "num_waiting": 0}
+    assert called["differential"]["after_review"]["num_rejected"] == 3
+    for tab in TABS:
+        after = sam.post(f"{address}/approvals", json={"tab": tab}).json()
+    assert after["case"]["blocks"] == [] and after["case"]["state"] == "to sign"
+    back = sam.post(f"{address}/undo").json()
+    assert back["action_id"] and back["case"]["state"] in ("to review", "to sign")
+    for tab in TABS:
+        sam.post(f"{address}/approvals", json={"tab": tab})
+    refused(sam.post(f"{address}/signature", json={"password": "not the password"}), 403, "password")
+    signed = sam.post(f"{address}/signature", json={"password": PASSWORD})
+    assert signed.status_code == 201
+    refused(sam.post(f"{address}/decisions", json={"cell_ids": ids, "decision": "blast"}), 409, "signed")
+    report = sam.get(f"{address}/reports/1").json()
+    text = json.dumps(report["report"], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert hashlib.sha256(text.encode()).hexdigest() == report["report_sha256"] == signed.json()["report_sha256"]
+    assert [cell["decision"] for cell in report["report"]["cells"]].count("rejected") == 3
+    reopened = sam.post(f"{address}/reopening", json={"why": "a cell was called wrongly"}).json()
+    assert reopened["state"] == "to sign"
+    assert sam.get(f"{address}/reports").json()["items"][0]["reopened_why"] == "a cell was called wrongly"
+    with sam.room.database.read() as session:
+        assert verify(session) == []
+
+
+def pages(client, address: str) -> list[dict]:
+    """All entries of a list, by the addresses that its pages name."""
+    found = []
+    while True:
+        answer = client.get(address)
+        assert answer.status_code == 200, answer.text
+        found += answer.json()["items"]
+        if "next" not in answer.links:
+            assert len(found) == answer.json()["num_all"]
+            return found
+        address = answer.links["next"]["url"]
+
+
+def test_pages_stay_as_they_are_while_cells_are_decided_on(sam, cells):
+    address = read(sam, cells)
+    seen, page = [], f"{address}/cells?per_page=5"
+    while page:
+        answer = sam.get(page)
+        shown = [cell["cell_id"] for cell in answer.json()["items"]]
+        seen += shown
+        sam.post(f"{address}/decisions", json={"cell_ids": shown, "decision": "rejected"})
+        page = answer.links.get("next", {}).get("url")
+    assert len(seen) == 12 == len(set(seen))
+
+
+def test_cells_by_tab_photograph_and_review_are_those_of_the_whole_list(sam, cells):
+    address = read(sam, cells)
+    every = sam.get(f"{address}/cells").json()["items"]
+    sam.post(f"{address}/decisions", json={"cell_ids": [every[0]["cell_id"]], "decision": "indeterminate"})
+    every = sam.get(f"{address}/cells").json()["items"]
+
+    def listed(**wanted) -> set[int]:
+        return {cell["cell_id"] for cell in sam.get(f"{address}/cells", params=wanted).json()["items"]}
+
+    def of(name, value) -> set[int]:
+        return {cell["cell_id"] for cell in every if cell[name] == value}
+
+    for tab in TABS:
+        assert listed(tab=tab) == of("decision", tab)
+    for photograph in {cell["photograph"] for cell in every}:
+        assert listed(photograph=photograph) == of("photograph", photograph) != set()
+    assert listed(reviewed=False) == of("reviewed_by", None) and listed(reviewed=True) == of("reviewed_by", "sam")
+    falling = [cell["blast_probability"] for cell in sam.get(f"{address}/cells?order=suspicion").json()["items"]]
+    assert falling == sorted(falling, key=lambda value: -1 if value is None else value, reverse=True)
+
+
+def test_a_cell_has_its_row_its_history_and_its_picture(sam, cells):
+    address = read(sam, cells)
+    row = sam.get(f"{address}/cells").json()["items"][0]
+    sam.post(f"{address}/decisions", json={"cell_ids": [row["cell_id"]], "decision": "rejected"})
+    sam.post(f"{address}/undo")
+    cell = sam.get(f"{address}/cells/{row['cell_id']}").json()
+    assert [step["kind"] for step in cell["history"]] == ["mark", "undo"]
+    assert cell["row"]["blast_probability"] == row["blast_probability"] and cell["row"]["decision"]
+    picture = sam.get(f"{address}/cells/{row['cell_id']}/image")
+    assert hashlib.sha256(picture.content).hexdigest() == row["stored_sha256"]
+    assert sam.get(f"{address}/cells/{row['cell_id']}/thumbnail").content[8:12] == b"WEBP"
+    differential = sam.get(f"{address}/differential").json()
+    assert sum(value for name, value in differential["by_model"].items() if name.startswith("num_")) == 12
+
+
+def test_the_worklist_is_the_one_of_the_pages(sam):
+    for number in range(5):
+        make(sam, subject_id=f"P-{number}", priority="urgent" if number == 3 else "routine")
+    assert [case["subject_id"] for case in pages(sam, f"{API}/cases?order=subject&per_page=2")] == [
+        f"P-{number}" for number in range(5)
+    ]
+    assert [case["subject_id"] for case in pages(sam, f"{API}/cases?priority=urgent")] == ["P-3"]
+    assert pages(sam, f"{API}/cases?state=signed&state=running") == []
+    assert sam.get(f"{API}/cases/counts").json()["states"]["new"] == 5
+    refused(sam.get(f"{API}/cases?order=password_hash"), 422, "order")
+
+
+def test_a_change_of_what_somebody_else_changed_since_is_refused(sam, cells):
+    address = read(sam, cells)
+    seen = sam.get(address).headers["etag"]
+    wanted = {"cell_ids": [sam.get(f"{address}/cells").json()["items"][0]["cell_id"]], "decision": "blast"}
+    done = sam.post(f"{address}/decisions", json=wanted, headers={"If-Match": seen})
+    assert done.status_code == 200 and done.headers["etag"] != seen == f'"{int(seen[1:-1])}"'
+    refused(sam.post(f"{address}/decisions", json=wanted, headers={"If-Match": seen}), 412, "version")
+    latest = {"If-Match": done.headers["etag"]}
+    assert sam.post(f"{address}/undo", headers=latest).status_code == 200
+
+
+# Uploads that come twice
+
+
+def test_a_key_is_for_one_request(sam, cells):
+    address, other = make(sam), make(sam)
+    key = {"Idempotency-Key": "k"}
+    assert send(sam, address, cells[:2], **key).status_code == 200
+    for where, what in ((address, cells[:3]), (address, [("x.bmp", cells[0][1]), cells[1]]), (other, cells[:2])):
+        refused(send(sam, where, what, **key), 422, "another request")
+    with sam.room.database.read() as session:
+        assert session.scalar(select(func.count()).select_from(Image)) == 2
+
+
+def test_keys_of_two_people_are_two_keys(served, cells):
+    with asking(served.app, served.key("sam")) as client:
+        address = make(client)
+        assert send(client, address, cells[:1], **{"Idempotency-Key": "k"}).json()["num_taken"] == 1
+        answer = send(client, address, cells[:2], **served.key("ada"), **{"Idempotency-Key": "k"})
+        assert [file["reason"] for file in answer.json()["files"]] == [TWICE, None]
+
+
+def test_a_key_ends_after_a_day_and_work_that_failed_leaves_it_free(sam, cells, monkeypatch):
+    address = make(sam)
+    key = {"Idempotency-Key": "k"}
+    refused(sam.post(f"{address}/files", data={"files": "no file"}, headers=key), 415)
+    assert send(sam, address, cells[:1], **key).json()["num_taken"] == 1
+    moment = utc_now() + timedelta(days=1, seconds=1)
+    monkeypatch.setattr(idempotency, "utc_now", lambda: moment)
+    assert send(sam, address, cells[:1], **key).json()["files"][0]["reason"] == TWICE
+
+
+def test_the_same_request_twice_at_once_is_done_once(served, sam, cells):
+    """One of the two is in the middle of its work while the other comes."""
+    address, actor = make(sam), actor_of(served, sam)
+    barrier, seen = Barrier(2, timeout=20), []
+
+    def other() -> None:
+        barrier.wait()
+        seen.append(send(sam, address, cells[:2], **{"Idempotency-Key": "k"}))
+        barrier.wait()
+
+    thread = Thread(target=other)
+    asked = idempotency.fingerprint("files of case 1", [(name, io.BytesIO(data)) for name, data in cells[:2]])
+    thread.start()
+    with once(served.room.database, actor, "k", asked) as work:
+        barrier.wait()
+        barrier.wait()
+        with served.room.database.write() as session:
+            work.keep(session, {"files": [], "num_taken": 0, "num_refused": 0, "job": None})
+    thread.join()
+    refused(seen[0], 409, "being worked on")
+    assert send(sam, address, cells[:2], **{"Idempotency-Key": "k"}).json()["num_taken"] == 0
+
+
+def actor_of(served, client):
+    with served.room.database.read() as session:
+        return tokens.actor_of(session, client.headers["authorization"].removeprefix("Bearer "))
+
+
+def test_a_claim_whose_server_died_is_free_again_and_the_dead_keep_nothing(served, sam, monkeypatch):
+    actor = actor_of(served, sam)
+    with once(served.room.database, actor, "k", "request") as slow:
+        moment = utc_now() + idempotency.CLAIM_LASTS + timedelta(seconds=1)
+        monkeypatch.setattr(idempotency, "utc_now", lambda: moment)
+        with once(served.room.database, actor, "k", "request") as second, served.room.database.write() as session:
+            second.keep(session, {"by": "second"})
+        with (
+            pytest.raises(idempotency.ConflictError),
+            served.room.database.write() as session,
+        ):
+            slow.keep(session, {"by": "slow"})
+    with served.room.database.read() as session:
+        assert session.scalars(select(Answer)).one().body == {"by": "second"}
+
+
+def test_a_broken_file_stops_no_other_and_a_zip_is_its_images(sam, cells):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, data in cells[2:5]:
+            archive.writestr(f"smear/{name}", data)
+    address = make(sam)
+    files = [cells[0], ("broken.bmp", b"BMnothing"), ("more.zip", stream.getvalue()), cells[0]]
+    taken = send(sam, address, files).json()
+    assert (taken["num_taken"], taken["num_refused"]) == (4, 2)
+    assert [file["name"] for file in pages(sam, f"{address}/files?per_page=2")] == [
+        file["name"] for file in taken["files"]
+    ]
+
+
+# Who may
+
+
+OPERATIONS = [
+    ("GET", "/cases", None),
+    ("GET", "/cases/counts", None),
+    ("POST", "/cases", {"subject_id": "P-1"}),
+    ("GET", "/cases/{id}", None),
+    ("GET", "/cases/{id}/files", None),
+    ("POST", "/cases/{id}/files", "files"),
+    ("GET", "/cases/{id}/jobs", None),
+    ("GET", "/cases/{id}/cells", None),
+    ("GET", "/cases/{id}/cells/1", None),
+    ("GET", "/cases/{id}/cells/1/image", None),
+    ("GET", "/cases/{id}/cells/1/thumbnail", None),
+    ("POST", "/cases/{id}/decisions", {"cell_ids": [1], "decision": "blast"}),
+    ("POST", "/cases/{id}/approvals", {"tab": "blast"}),
+    ("POST", "/cases/{id}/undo", None),
+    ("GET", "/cases/{id}/differential", None),
+    ("POST", "/cases/{id}/signature", {"password": PASSWORD}),
+    ("POST", "/cases/{id}/reopening", {"why": "because it is wrong"}),
+    ("GET", "/cases/{id}/reports", None),
+    ("GET", "/cases/{id}/reports/1", None),
+]
+
+
+def ask(client, method, path, body, headers):
+    more = {"files": [("files", ("x.bmp", b"x"))]} if body == "files" else {"json": body}
+    return client.request(method, API + path.replace("{id}", "1"), headers=headers, **more)
+
+
+def wanted_scopes(served, method, path) -> list[str]:
+    template = path.replace("{id}", "{case_id}").replace("cells/1", "cells/{cell_id}").replace("reports/1", "reports/{number}")
+    return served.app.openapi()["paths"][API + template][method.lower()]["security"][0]["key"]
+
+
+def test_every_operation_is_refused_without_a_key_and_without_its_scope(served, sam, cells):
+    read(sam, cells)
+    for method, path, body in OPERATIONS:
+        for headers in ({"Authorization": ""}, {"Authorization": "Bearer leuko_guessed"}):
+            answer = ask(sam, method, path, body, headers)
+            refused(answer, 401)
+            assert answer.headers["www-authenticate"] == "Bearer"
+        scopes = wanted_scopes(served, method, path)
+        for left_out in scopes:
+            headers = served.key("sam", sorted({"read", "review", "sign"} - {left_out}))
+            refused(ask(sam, method, path, body, headers), 403, left_out)
+
+
+def test_what_has_a_scope_is_all_that_there_is(served):
+    """So that a new operation is added to the list that these tests go through."""
+    listed = {(method, path.replace("{id}", "{case_id}")) for method, path, _ in OPERATIONS}
+    told = {
+        (method.upper(), path.removeprefix(API).replace("{cell_id}", "1").replace("{number}", "1"))
+        for path, methods in served.app.openapi()["paths"].items()
+        for method, about in methods.items()
+        if about.get("security", [{}])[0].get("key")
+    }
+    assert listed == told
+
+
+def test_a_case_of_another_team_is_not_there(served, sam, cells):
+    read(sam, cells)
+    eve = served.key("eve")
+    assert sam.get(f"{API}/cases", headers=eve).json()["num_all"] == 0
+    assert sum(sam.get(f"{API}/cases/counts", headers=eve).json()["states"].values()) == 0
+    for method, path, body in OPERATIONS:
+        if "{id}" in path:
+            refused(ask(sam, method, path, body, eve), 404)
+    refused(sam.get(f"{API}/cases/9999"), 404)
+
+
+def test_a_key_says_whose_it_is_and_a_revoked_one_nothing(served):
+    key = served.key("sam", ["read"])
+    with asking(served.app, key) as client:
+        me = client.get(f"{API}/me").json()
+        assert (me["username"], me["scopes"], [team["name"] for team in me["teams"]]) == (
+            "sam",
+            ["read"],
+            ["Laboratory"],
+        )
+        with served.room.database.write() as session:
+            tokens.revoke(session, actor_of(served, client), 1)
+        refused(client.get(f"{API}/me"), 401)
+
+
+def test_the_cookie_of_a_browser_opens_no_api(served, sam):
+    form = {"username": "sam", "password": PASSWORD}
+    sam.headers.pop("authorization")
+    assert sam.post("/sign-in", data=form, follow_redirects=False).status_code == 303
+    refused(sam.get(f"{API}/cases"), 401)
+
+
+# Limits
+
+
+@pytest.fixture
+def narrow(tmp_path, tiny_bundle):
+    limits = UploadLimits(max_upload_bytes=2_000_000, max_loose=3)
+    with serving(tmp_path / "room", tiny_bundle, limits=limits) as opened:
+        yield opened
+
+
+class Endless:
+    """A body that says how much of it was asked for."""
+
+    def __init__(self, start: bytes, num: int) -> None:
+        self.start, self.num, self.sent = start, num, 0
+
+    def __iter__(self):
+        yield self.start
+        for _ in range(self.num):
+            self.sent += 1
+            yield bytes(2**20)
+
+
+PART = b'--b\r\nContent-Disposition: form-data; name="files"; filename="x.bmp"\r\n\r\n'
+MULTIPART = {"Content-Type": "multipart/form-data; boundary=b"}
+
+
+def test_a_body_beyond_the_limit_is_refused_before_it_is_kept(narrow, cells):
+    with asking(narrow.app, narrow.key()) as client:
+        address = make(client)
+        said = MULTIPART | {"Content-Length": str(10**12)}
+        refused(client.post(f"{address}/files", content=PART, headers=said), 413, "at most")
+        refused(client.post(f"{address}/files", content=Endless(PART, 64), headers=MULTIPART), 413, "at most")
+        refused(client.post(f"{API}/cases", content=b" " * 5_000_000), 413, "at most 4,194,304 bytes")
+        refused(send(client, address, cells[:4]), 400, "Too many files")
+        assert send(client, address, cells[:3]).json()["num_taken"] == 3
+
+
+def test_pages_have_the_same_limit_and_strangers_a_small_one(narrow):
+    with asking(narrow.app, {}) as client:
+        refused(client.post(f"{API}/cases/1/files", content=Endless(PART, 64), headers=MULTIPART), 401)
+        assert client.post("/cases/1/files", content=Endless(PART, 5), headers=MULTIPART).status_code == 413
+        assert client.post("/sign-in", content=Endless(PART, 5), headers=MULTIPART).status_code == 413
+
+
+# Odd inputs
+
+
+ODD = [
+    b"",
+    b"{",
+    b"[]",
+    b"null",
+    b'{"subject_id": "P-1", "subject": "x"}',
+    b'{"subject_id": "P-\\u0000"}',
+    b'{"subject_id": "P-1", "specimen": "\\u0000"}',
+    b'{"subject_id": "P-1", "specimen": "\\ud800"}',
+    b'{"\\ud800": 1}',
+    b'{"subject_id": "P-1", "team_id": 9223372036854775808}',
+    b'{"subject_id": "P-1", "team_id": ' + b"9" * 5000 + b"}",
+    b'{"subject_id": "P-1", "team_id": true}',
+    b'{"subject_id": "P-1", "taken_on": 7}',
+    b'{"subject_id": "P-1", "taken_on": "2026-02-30"}',
+    b'{"subject_id": "P-1", "taken_on": "1738281600"}',
+    b'{"subject_id": "Anna Meier"}',
+    b'{"subject_id": ' + b"[" * 100_000,
+    b'{"subject_id": "\xff"}',
+    b'{"subject_id": NaN}',
+]
+
+
+@pytest.mark.parametrize("body", ODD, ids=lambda body: str(body[:40]))
+def test_odd_bodies_are_refused_in_the_one_shape(sam, body):
+    answer = sam.post(f"{API}/cases", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in (400, 422)
+    refused(answer, answer.status_code)
+
+
+ODD_ADDRESSES = [
+    "/cases?text=%00",
+    "/cases?text=" + "x" * 60_000,
+    "/cases?page=99999999999999999999999",
+    "/cases?page=" + "9" * 5000,
+    "/cases?state=%ed%a0%80",
+    "/cases/99999999999999999999",
+    "/cases/-1",
+    "/cases/1%00",
+    "/cases/1/cells/9223372036854775808",
+    "/cases/1/cells?photograph=%00",
+    "/cases/1/reports/0",
+]
+
+
+@pytest.mark.parametrize("path", ODD_ADDRESSES, ids=lambda path: path[:40])
+def test_odd_addresses_are_refused_in_the_one_shape(sam, path):
+    answer = sam.get(API + path)
+    assert answer.status_code in (404, 422)
+    refused(answer, answer.status_code)
+
+
+ODD_MULTIPART = [
+    ({"Content-Type": "multipart/form-data"}, PART),
+    ({"Content-Type": "multipart/form-data; boundary="}, PART),
+    (MULTIPART, b"no part at all"),
+    (MULTIPART, b"--b\r\n\r\nno header\r\n--b--\r\n"),
+    (MULTIPART, PART + b"cut"),
+    (MULTIPART, b"--b--\r\n"),
+    ({"Content-Type": "application/x-www-form-urlencoded"}, b"files=x"),
+    ({"Content-Type": "text/plain"}, b"files"),
+    ({}, b""),
+]
+
+
+@pytest.mark.parametrize(("headers", "body"), ODD_MULTIPART)
+def test_broken_uploads_are_refused_in_the_one_shape(sam, headers, body):
+    answer = sam.post(f"{make(sam)}/files", content=body, headers=headers)
+    assert answer.status_code in (400, 415, 422)
+    refused(answer, answer.status_code)
+    with sam.room.database.read() as session:
+        assert session.scalars(select(Job)).all() == []
+
+
+def test_a_name_with_odd_characters_is_shown_without_them(sam, cells):
+    name = "a\u0000/../b\u202e.bmp"
+    taken = send(sam, make(sam), [(name, cells[0][1])]).json()
+    assert taken["num_taken"] == 1 and taken["files"][0]["name"].isprintable()
+
+
+def test_what_a_program_says_ends_no_header(sam):
+    answer = sam.get(f"{API}/cases", params={"text": "a\r\nSet-Cookie: x=1", "per_page": 1})
+    assert "set-cookie" not in answer.headers and "\n" not in answer.headers["link"]
+
+
+def test_an_unknown_method_names_all_that_are_known(sam):
+    answer = sam.request("DELETE", f"{API}/cases")
+    refused(answer, 405)
+    assert answer.headers["allow"] == "GET, POST"
+    refused(sam.get(f"{API}/nowhere"), 404)
+
+
+# Health and documents
+
+
+def test_health_needs_no_key_and_says_what_is_missing(served):
+    with asking(served.app, {}) as client:
+        assert client.get(f"{API}/health").json()["status"] == "ready"
+        served.room.worker.stop()
+        refused(client.get(f"{API}/health"), 503, "nobody reads cells")
+
+
+def test_a_database_that_is_away_is_503_everywhere(served, sam, monkeypatch):
+    from sqlalchemy.exc import OperationalError
+
+    def away():
+        raise OperationalError("SELECT secret", {}, Exception("gone"))
+
+    monkeypatch.setattr(served.room.database, "read", away)
+    for path in ("/health", "/cases"):
+        answer = sam.get(API + path)
+        refused(answer, 503, "the database does not answer")
+        assert "secret" not in answer.text
