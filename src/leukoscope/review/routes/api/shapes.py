@@ -140,10 +140,15 @@ MEANINGS = {
 }
 
 
+_FAILURE = {"$ref": "#/components/schemas/Failure"}
+"""By name: a picture's route would declare a model as a picture."""
+
+
 def failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """What can go wrong, as a route declares it; a key and the database are asked for everywhere."""
     return {
-        status: {"model": Failure, "description": MEANINGS[status]} for status in sorted({401, 503, *statuses})
+        status: {"description": MEANINGS[status], "content": {"application/json": {"schema": _FAILURE}}}
+        for status in sorted({401, 503, *statuses})
     }
 
 
