@@ -7,14 +7,12 @@ from typing import Annotated, Any, NamedTuple
 
 from fastapi import Depends, Form, Header, Request, Response
 from fastapi.templating import Jinja2Templates
-from sqlalchemy import select
 
 from leukoscope.core.provenance import RESEARCH_USE_ONLY
 from leukoscope.errors import LeukoscopeError
 from leukoscope.review.auth import sessions, tokens
 from leukoscope.review.auth.rights import Actor, ForbiddenError
 from leukoscope.review.room import Room
-from leukoscope.review.store.tables import LoginSession, utc_now
 
 COOKIE = "leukoscope"
 
@@ -56,10 +54,7 @@ def asking(request: Request) -> Asking:
         stale = sessions.is_to_be_noted(found)
     if stale:
         with room.database.write() as session:
-            row = session.scalars(
-                select(LoginSession).where(LoginSession.token_hash == found.token_hash)
-            ).one()
-            row.seen_at = utc_now()
+            sessions.note_use(session, token)
     return Asking(actor, csrf_token, token)
 
 
@@ -88,8 +83,7 @@ def calling(request: Request, authorization: Annotated[str, Header()] = "") -> A
         NotSignedInError: without a key that lives.
     """
     kind, _, text = authorization.partition(" ")
-    with room_of(request).database.read() as session:
-        actor = tokens.actor_of(session, text.strip()) if kind.lower() == "bearer" else None
+    actor = tokens.caller(room_of(request).database, text.strip()) if kind.lower() == "bearer" else None
     if actor is None:
         raise NotSignedInError("no key, or one that opens nothing", hint="send Authorization: Bearer KEY")
     return actor
