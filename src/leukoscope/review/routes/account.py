@@ -147,4 +147,5 @@ def _facts(room: Room, who: Asking) -> dict[str, Any]:
             "actions": ACTIONS,
             "named_keys": list(NAMED_KEYS),
             "keys": keys_of(user),
+            "typed": {},
         }

@@ -15,7 +15,7 @@ from leukoscope.review.routes.asking import Asking, Changing, RoomOf, Who, page
 from leukoscope.review.routes.failures import again
 from leukoscope.review.services.people import invite_to_reset, open_links, people, person, unlock, withdraw
 from leukoscope.review.services.teams import teams
-from leukoscope.review.store.tables import ROLES, utc_now
+from leukoscope.review.store.tables import ROLES
 
 router = APIRouter()
 
@@ -68,7 +68,7 @@ def make_link(
             made = invite(session, who.actor, role, team_ids, days=num_days, for_whom=for_whom)
     except LeukoscopeError as error:
         typed = {"role": role, "team_ids": team_ids, "days": days, "for_whom": for_whom}
-        return again(request, "people.html", error, who, **_all(room, who), typed=typed)
+        return again(request, "people.html", error, who, **_all(room, who) | {"typed": typed})
     link = str(request.url_for("show_join", token=made.token))
     return page(request, "people.html", who, **_all(room, who), made=made.invitation, link=link)
 
@@ -118,7 +118,7 @@ def _set(request: Request, room: Room, who: Asking, user_id: int, done: str, **c
         with room.database.write() as session:
             set_account(session, who.actor, user_id, **changes)
     except LeukoscopeError as error:
-        return again(request, "person.html", error, who, **_one(room, who, user_id), typed=changes)
+        return again(request, "person.html", error, who, **_one(room, who, user_id) | {"typed": changes})
     return RedirectResponse(f"/administration/people/{user_id}?done={done}", 303)
 
 
@@ -175,5 +175,5 @@ def _shared(who: Asking) -> dict[str, Any]:
         "part": "people",
         "roles": {role: ROLE_WORDS[role] for role in ROLES},
         "is_locked": is_locked,
-        "now": utc_now(),
+        "typed": {},
     }
