@@ -9,7 +9,7 @@ from tests.review.conftest import PASSWORD
 
 from leukoscope.errors import UsageError
 from leukoscope.review.audit import verify
-from leukoscope.review.auth import accounts, sessions, tokens
+from leukoscope.review.auth import accounts, links, sessions, tokens
 from leukoscope.review.auth.rights import Actor, ForbiddenError, NotFoundError, case_for, visible_cases
 from leukoscope.review.store import tables
 from leukoscope.review.store.tables import Case, StoredBundle, Team, User
@@ -21,7 +21,7 @@ def later(monkeypatch):
 
     def move(**by) -> None:
         moment = tables.utc_now() + timedelta(**by)
-        for module in (accounts, sessions, tokens):
+        for module in (accounts, links, sessions, tokens):
             monkeypatch.setattr(module, "utc_now", lambda: moment)
 
     return move

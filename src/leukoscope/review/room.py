@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import select
-
 from leukoscope.bundle.read import open_bundle
 from leukoscope.review.auth.accounts import has_accounts, invite_first
 from leukoscope.review.services.bundles import Bundles
 from leukoscope.review.services.jobs import Worker
-from leukoscope.review.settings import ServerSettings
+from leukoscope.review.settings import ServerSettings, room_settings
 from leukoscope.review.store.database import Database
 from leukoscope.review.store.images import ImageStore
 from leukoscope.review.store.migrate import migrate
@@ -44,13 +42,13 @@ class Room:
 
     @property
     def operating_point(self) -> str:
-        """The one that new cases are decided by: the bundle's first."""
-        return self.bundles.open(self.bundle_id).info.operating_points[0].name
+        """The one that new cases are decided by: the first of the bundle that they are read with."""
+        return self.bundles.open(self.bundle_row().bundle_id).info.operating_points[0].name
 
     def bundle_row(self) -> StoredBundle:
-        """The bundle that new cases are read with."""
+        """The bundle that new cases are read with: the administrator's choice, or the server's own."""
         with self.database.read() as session:
-            return session.scalars(select(StoredBundle).where(StoredBundle.bundle_id == self.bundle_id)).one()
+            return session.get_one(StoredBundle, room_settings(session).bundle_id or self.bundle_id)
 
     def first_link(self) -> str | None:
         """The word of the one-time link for the first account; ``None`` where there are accounts."""

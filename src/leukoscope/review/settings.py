@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import re
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic_core import SchemaError
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from leukoscope.core.config import Config
-from leukoscope.errors import ConfigError, UsageError
+from leukoscope.core.config import Config, parse
+from leukoscope.errors import UsageError
 from leukoscope.review.audit import record
 from leukoscope.review.auth.rights import Actor
 from leukoscope.review.services.uploads import UploadLimits
-from leukoscope.review.store.tables import Setting
+from leukoscope.review.store.tables import Setting, StoredBundle
+from leukoscope.review.words import one_line
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -68,10 +72,21 @@ class RoomSettings(Config):
         pseudonym_pattern: a regular expression that the whole of a pseudonym must match: so that nobody types
             a name.
         laboratory: stands on reports.
+        bundle_id: of the model that new cases are read with; empty for the one that the server was started
+            with.
+        session_idle_minutes: without use, until a browser is signed out.
+        session_hours: until it is signed out anyhow.
+        failures_until_locked: wrong passwords in a row, until an account is locked.
+        locked_minutes: how long it is.
     """
 
-    pseudonym_pattern: str = "[A-Za-z0-9-]{1,64}"
-    laboratory: str = ""
+    pseudonym_pattern: str = Field("[A-Za-z0-9-]{1,64}", min_length=1, max_length=200)
+    laboratory: str = Field("", max_length=200)
+    bundle_id: str = Field("", max_length=16)
+    session_idle_minutes: int = Field(120, ge=5, le=1440)
+    session_hours: int = Field(24, ge=1, le=168)
+    failures_until_locked: int = Field(5, ge=3, le=20)
+    locked_minutes: int = Field(15, ge=1, le=1440)
 
     def check_pseudonym(self, text: str) -> str:
         """The pseudonym, without blanks around it.
@@ -80,7 +95,7 @@ class RoomSettings(Config):
             UsageError: when it does not match.
         """
         word = text.strip()
-        if not re.fullmatch(self.pseudonym_pattern, word):
+        if not fits(self.pseudonym_pattern, word):
             raise UsageError(
                 f"'{word[:80]}' is no pseudonym here: it must match {self.pseudonym_pattern}",
                 hint="use the number that your laboratory gave, never a name",
@@ -88,9 +103,47 @@ class RoomSettings(Config):
         return word
 
 
+LONGEST_PSEUDONYM = 64
+
+
+def fits(pattern: str, text: str) -> bool:
+    """Whether the whole of a text matches, and it is short enough to be kept.
+
+    Pydantic's regular expressions are those of Rust: their time grows with the text and no faster, whatever
+    pattern an administrator thinks of. They know no look-around and no back-references.
+
+    Raises:
+        UsageError: for a pattern that is none.
+
+    >>> fits("[A-Z]{2}-[0-9]+", "PT-0042"), fits("[A-Z]{2}-[0-9]+", "PT-0042 Anna")
+    (True, False)
+    """
+    try:
+        _whole(pattern).validate_python(text)
+    except ValidationError:
+        return False
+    return len(text) <= LONGEST_PSEUDONYM
+
+
+@lru_cache(maxsize=16)
+def _whole(pattern: str) -> TypeAdapter[str]:
+    def compiled(text: str) -> TypeAdapter[str]:
+        return TypeAdapter(Annotated[str, StringConstraints(pattern=text)])
+
+    try:
+        compiled(pattern)  # by itself first: "a)|(b" is no pattern, though it would be one inside of brackets
+        return compiled(rf"\A(?:{pattern})\z")
+    except SchemaError as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise UsageError(
+            f"'{pattern}' is no regular expression: {reason}",
+            hint="for example [A-Z]{2}-[0-9]{4}; look-around and back-references are not known here",
+        ) from None
+
+
 def room_settings(session: Session) -> RoomSettings:
     """The settings as they are now."""
-    found = {row.name: row.value for row in session.query(Setting)}
+    found = {row.name: row.value for row in session.scalars(select(Setting))}
     return RoomSettings(**{name: found[name] for name in RoomSettings.model_fields if name in found})
 
 
@@ -99,17 +152,22 @@ def change_room_settings(session: Session, actor: Actor, changes: dict[str, Any]
 
     Raises:
         ForbiddenError: for anybody but an administrator.
-        UsageError: for an unknown one, a wrong value, or a pattern that is none.
+        UsageError: for a pattern that is none, a laboratory of several lines, or a bundle that is not kept.
+        ConfigError: for an unknown setting or a wrong value.
     """
     actor.need("administer")
     before = room_settings(session)
-    try:
-        after = RoomSettings.model_validate(before.model_dump() | changes)
-        re.compile(after.pseudonym_pattern)
-    except (ValueError, ConfigError, re.error) as error:
-        raise UsageError(f"these settings cannot be: {str(error).splitlines()[0]}") from None
-    changed = {name: value for name, value in after.model_dump().items() if value != getattr(before, name)}
-    for name, value in changed.items():
+    after = parse(RoomSettings, before.model_dump() | changes, where="settings")
+    fits(after.pseudonym_pattern, "")
+    one_line(after.laboratory, "a name of the laboratory", most=200, least=0)
+    if after.bundle_id and session.get(StoredBundle, after.bundle_id) is None:
+        raise UsageError(f"no model {after.bundle_id} is kept here", hint="start the server with it once")
+    changed = {
+        name: [getattr(before, name), value]
+        for name, value in after.model_dump().items()
+        if value != getattr(before, name)
+    }
+    for name, (_, value) in changed.items():
         session.merge(Setting(name=name, value=value))
     if changed:
         record(session, actor.username, "settings changed", changes=changed)

@@ -8,14 +8,12 @@ from typing import Annotated, Any, NamedTuple
 from fastapi import Depends, Form, Header, Request, Response, Security
 from fastapi.security import HTTPBearer, SecurityScopes
 from fastapi.templating import Jinja2Templates
-from sqlalchemy import select
 
 from leukoscope.core.provenance import RESEARCH_USE_ONLY
 from leukoscope.errors import LeukoscopeError
 from leukoscope.review.auth import sessions, tokens
 from leukoscope.review.auth.rights import Actor, ForbiddenError
 from leukoscope.review.room import Room
-from leukoscope.review.store.tables import LoginSession, utc_now
 
 COOKIE = "leukoscope"
 
@@ -57,10 +55,7 @@ def asking(request: Request) -> Asking:
         stale = sessions.is_to_be_noted(found)
     if stale:
         with room.database.write() as session:
-            row = session.scalars(
-                select(LoginSession).where(LoginSession.token_hash == found.token_hash)
-            ).one()
-            row.seen_at = utc_now()
+            sessions.note_use(session, token)
     return Asking(actor, csrf_token, token)
 
 
@@ -103,8 +98,7 @@ def calling(request: Request, wanted: SecurityScopes, _key: Annotated[object, Se
         NotSignedInError: without a key that lives.
         ForbiddenError: when the key is not for what is asked, or its owner may not.
     """
-    with room_of(request).database.read() as session:
-        actor = tokens.actor_of(session, bearer_of(request))
+    actor = tokens.caller(room_of(request).database, bearer_of(request))
     if actor is None:
         raise NotSignedInError("no key, or one that opens nothing", hint="send Authorization: Bearer KEY")
     missing = [scope for scope in wanted.scopes if scope not in actor.rights]

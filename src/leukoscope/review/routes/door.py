@@ -7,11 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
-from leukoscope.errors import LeukoscopeError
-from leukoscope.review.auth.accounts import accept, check_password, invitation_of, refused
-from leukoscope.review.auth.sessions import LASTS, close_session, open_session
+from leukoscope.errors import LeukoscopeError, UsageError
+from leukoscope.review.auth.accounts import accept, admit, invitation_of, knock, refused
+from leukoscope.review.auth.links import reset_of
+from leukoscope.review.auth.sessions import Opened, close_session, open_session
+from leukoscope.review.room import Room
 from leukoscope.review.routes.asking import COOKIE, Changing, RoomOf, page
-from leukoscope.review.routes.failures import status_of
+from leukoscope.review.routes.failures import again
+from leukoscope.review.services.people import reset_password
 from leukoscope.review.store.tables import User
 
 router = APIRouter(include_in_schema=False)
@@ -20,20 +23,25 @@ Text = Annotated[str, Form()]
 
 
 @router.get("/sign-in")
-def show_sign_in(request: Request) -> Response:
-    """The door."""
-    return page(request, "sign_in.html")
+def show_sign_in(request: Request, done: str = "") -> Response:
+    """The door; after a new password it says so."""
+    return page(request, "sign_in.html", done=done)
 
 
 @router.post("/sign-in")
 def sign_in(request: Request, room: RoomOf, username: Text = "", password: Text = "") -> Response:
-    """Open a session, or say that it did not work, in the same words whatever was wrong."""
+    """Open a session, or say that it did not work, in the same words whatever was wrong.
+
+    A session that this browser had before ends: whoever knew its word is out.
+    """
+    with room.database.read() as session:
+        came = knock(session, username, password)
     with room.database.write() as session:
-        user = check_password(session, username, password)
-        token = None if user is None else open_session(session, user).token
-    if token is None:
-        return _again(request, "sign_in.html", refused(), username=username)
-    return _inside(request, token)
+        user = admit(session, came)
+        opened = None if user is None else open_session(session, user, before=request.cookies.get(COOKIE, ""))
+    if opened is None:
+        return again(request, "sign_in.html", refused(), username=username)
+    return inside(request, opened, "/")
 
 
 @router.post("/sign-out")
@@ -69,29 +77,57 @@ def join(
     with room.database.read() as session:
         role = invitation_of(session, token).role
     typed = {"token": token, "role": role, "username": username, "full_name": full_name}
-    if password != repeated:
-        return _again(request, "join.html", LeukoscopeError("the two passwords differ"), **typed)
     try:
+        check_repeated(password, repeated)
         with room.database.write() as session:
             user: User = accept(session, token, username=username, full_name=full_name, password=password)
-            word = open_session(session, user).token
+            opened = open_session(session, user)
     except LeukoscopeError as error:
-        return _again(request, "join.html", error, **typed)
-    return _inside(request, word)
+        return again(request, "join.html", error, **typed)
+    return inside(request, opened, "/")
 
 
-def _again(request: Request, name: str, error: LeukoscopeError, **values: str) -> Response:
-    response = page(request, name, None, error=error, **values)
-    response.status_code = max(400, status_of(error) if status_of(error) < 500 else 422)
-    return response
+@router.get("/reset/{token}")
+def show_reset(request: Request, room: RoomOf, token: str) -> Response:
+    """Whose password a link changes, and the form that does."""
+    return page(request, "reset.html", token=token, username=_whose(room, token))
 
 
-def _inside(request: Request, token: str) -> Response:
-    response = RedirectResponse("/", 303)
+@router.post("/reset/{token}")
+def reset(
+    request: Request, *, room: RoomOf, token: str, password: Text = "", repeated: Text = ""
+) -> Response:
+    """Set the password; its owner then signs in with it."""
+    typed = {"token": token, "username": _whose(room, token)}
+    try:
+        check_repeated(password, repeated)
+        with room.database.write() as session:
+            reset_password(session, token, password)
+    except LeukoscopeError as error:
+        return again(request, "reset.html", error, **typed)
+    return RedirectResponse("/sign-in?done=reset", 303)
+
+
+def _whose(room: Room, token: str) -> str:
+    with room.database.read() as session:
+        user = reset_of(session, token).user
+        return user.username if user else ""
+
+
+def check_repeated(password: str, repeated: str) -> None:
+    """Raise :class:`UsageError` where a new password was not typed twice alike."""
+    if password != repeated:
+        raise UsageError("the two passwords differ", hint="type the new one twice")
+
+
+def inside(request: Request, opened: Opened, place: str) -> Response:
+    """Send a browser on, with the cookie of a session that was just opened."""
+    response = RedirectResponse(place, 303)
+    lasts = opened.session.expires_at - opened.session.created_at
     response.set_cookie(
         COOKIE,
-        token,
-        max_age=int(LASTS.total_seconds()),
+        opened.token,
+        max_age=int(lasts.total_seconds()),
         httponly=True,
         samesite="strict",
         secure=request.url.scheme == "https",

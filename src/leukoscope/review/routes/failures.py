@@ -18,7 +18,7 @@ from leukoscope.review.auth.accounts import SignInError
 from leukoscope.review.auth.rights import ForbiddenError, NotFoundError
 from leukoscope.review.routes.api.health import NotReadyError
 from leukoscope.review.routes.api.shapes import ChangedError
-from leukoscope.review.routes.asking import NotSignedInError, page
+from leukoscope.review.routes.asking import Asking, NotSignedInError, page
 from leukoscope.review.services.intake import ConflictError
 from leukoscope.review.services.uploads import UploadError
 
@@ -42,6 +42,16 @@ STATUS: dict[type[LeukoscopeError], int] = {
 def status_of(error: LeukoscopeError) -> int:
     """The HTTP status of an error; 500 for one that nobody expects here."""
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+
+
+def again(
+    request: Request, name: str, error: LeukoscopeError, who: Asking | None = None, /, **values: Any
+) -> Response:
+    """The page of a form once more, with what was wrong beside it and what was typed in ``values``."""
+    response = page(request, name, who, error=error, **values)
+    status = status_of(error)
+    response.status_code = status if 400 <= status < 500 else 422
+    return response
 
 
 def install(app: FastAPI) -> None:

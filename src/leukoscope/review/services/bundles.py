@@ -8,6 +8,7 @@ from threading import Lock
 from sqlalchemy.orm import Session
 
 from leukoscope.bundle.export import export_bundle
+from leukoscope.bundle.format import BundleInfo
 from leukoscope.bundle.read import Bundle, open_bundle
 from leukoscope.errors import BundleError
 from leukoscope.inference.predictor import Predictor
@@ -51,6 +52,15 @@ class Bundles:
             BundleError: when it is not there, or no longer the one of this id.
         """
         return self.predictor(bundle_id).bundle
+
+    def info(self, bundle_id: str) -> BundleInfo:
+        """What a kept bundle says of itself; none is loaded for that.
+
+        Raises:
+            BundleError: when it is not there, or damaged.
+        """
+        loaded = self._predictors.get(bundle_id)
+        return loaded.bundle.info if loaded else open_bundle(self._path(bundle_id)).info
 
     def predictor(self, bundle_id: str) -> Predictor:
         """The same, loaded and ready."""

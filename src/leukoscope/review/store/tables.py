@@ -113,6 +113,7 @@ class User(Base):
     password_hash: Mapped[str] = mapped_column(String(256))
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     disabled_at: Mapped[datetime | None]
+    seen_at: Mapped[datetime | None]
     num_failures: Mapped[int] = mapped_column(default=0)
     locked_until: Mapped[datetime | None]
     preferences: Mapped[dict[str, Any]] = mapped_column(default=dict)
@@ -139,7 +140,10 @@ class Membership(Base):
 
 
 class Invitation(Base):
-    """A link that makes one account, once."""
+    """A link that makes one account, once; with ``user_id`` it gives that account another password instead.
+
+    ``for_whom`` is a note for whoever looks after the open ones.
+    """
 
     __tablename__ = "invitations"
     __table_args__ = (_one_of("role", ROLES),)
@@ -147,9 +151,12 @@ class Invitation(Base):
     token_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
     role: Mapped[str] = mapped_column(String(16))
     team_ids: Mapped[list[int]] = mapped_column(JSON, default=list)
+    for_whom: Mapped[str] = mapped_column(String(200), default="")
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("users.user_id"))
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
+    user: Mapped[User | None] = relationship()
 
 
 class LoginSession(Base):

@@ -55,17 +55,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("bundle_id", name=op.f("pk_bundles")),
     )
     op.create_table(
-        "invitations",
-        sa.Column("token_hash", sa.String(length=64), nullable=False),
-        sa.Column("role", sa.String(length=16), nullable=False),
-        sa.Column("team_ids", sa.JSON(), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
-        sa.CheckConstraint("role IN ('reader', 'signer', 'administrator')", name=op.f("ck_invitations_role")),
-        sa.PrimaryKeyConstraint("token_hash", name=op.f("pk_invitations")),
-    )
-    op.create_table(
         "settings",
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("value", sa.JSON(), nullable=False),
@@ -88,12 +77,27 @@ def upgrade() -> None:
         sa.Column("password_hash", sa.String(length=256), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("disabled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("num_failures", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("locked_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("preferences", sa.JSON(), nullable=False),
         sa.CheckConstraint("role IN ('reader', 'signer', 'administrator')", name=op.f("ck_users_role")),
         sa.PrimaryKeyConstraint("user_id", name=op.f("pk_users")),
         sa.UniqueConstraint("username", name=op.f("uq_users_username")),
+    )
+    op.create_table(
+        "invitations",
+        sa.Column("token_hash", sa.String(length=64), nullable=False),
+        sa.Column("role", sa.String(length=16), nullable=False),
+        sa.Column("team_ids", sa.JSON(), nullable=False),
+        sa.Column("for_whom", sa.String(length=200), nullable=False),
+        sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("role IN ('reader', 'signer', 'administrator')", name=op.f("ck_invitations_role")),
+        sa.ForeignKeyConstraint(["user_id"], ["users.user_id"], name=op.f("fk_invitations_user_id")),
+        sa.PrimaryKeyConstraint("token_hash", name=op.f("pk_invitations")),
     )
     op.create_table(
         "answers",
@@ -332,10 +336,10 @@ def downgrade() -> None:
 
     op.drop_table("api_tokens")
     op.drop_table("answers")
+    op.drop_table("invitations")
     op.drop_table("users")
     op.drop_table("teams")
     op.drop_table("settings")
-    op.drop_table("invitations")
     op.drop_table("bundles")
     op.drop_table("audit_head")
     with op.batch_alter_table("audit", schema=None) as batch_op:
