@@ -12,7 +12,7 @@ from fastapi.staticfiles import StaticFiles
 from leukoscope import __version__
 from leukoscope.review.room import Room
 from leukoscope.review.routes import cases, door, failures, worklist
-from leukoscope.review.routes.headers import with_headers
+from leukoscope.review.routes.headers import Guard
 
 
 def create_app(room: Room) -> FastAPI:
@@ -34,7 +34,7 @@ def create_app(room: Room) -> FastAPI:
         lifespan=at_work,
     )
     app.state.room = room
-    app.middleware("http")(with_headers)
+    app.add_middleware(Guard, settings=room.settings)
     failures.install(app)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     for part in (door, worklist, cases):

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from leukoscope.errors import LeukoscopeError, UsageError
 from leukoscope.review.audit import record
 from leukoscope.review.auth import passwords
-from leukoscope.review.auth.rights import Actor, NotFoundError
+from leukoscope.review.auth.rights import LOCAL, Actor, NotFoundError
 from leukoscope.review.auth.secrets import fresh, kept
 from leukoscope.review.store.tables import ROLES, Invitation, LoginSession, Team, User, utc_now
 
@@ -36,7 +36,8 @@ class Invited(NamedTuple):
 
 def has_accounts(session: Session) -> bool:
     """Whether anybody can sign in: before that, the console shows a link."""
-    return session.scalar(select(func.count()).select_from(User)) != 0
+    people = select(func.count()).select_from(User).where(User.username != LOCAL)
+    return session.scalar(people) != 0
 
 
 def invite_first(session: Session) -> Invited:
@@ -102,7 +103,7 @@ def accept(session: Session, token: str, *, username: str, full_name: str, passw
     """
     invitation = invitation_of(session, token)
     name, full_name = username.strip().casefold(), full_name.strip()
-    if not _USERNAME.fullmatch(name) or name == "system":
+    if not _USERNAME.fullmatch(name) or name in ("system", LOCAL):
         raise UsageError(
             f"expected a username of letters a-z, digits, dot, dash, underscore. Received: {username!r}",
             hint="for example m.curie",

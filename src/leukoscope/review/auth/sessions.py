@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from sqlalchemy import delete
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
 from leukoscope.review.audit import record
 from leukoscope.review.auth.rights import Actor
@@ -42,7 +42,8 @@ def open_session(session: Session, user: User) -> Opened:
 def find(session: Session, token: str) -> LoginSession | None:
     """The live session of a cookie; ``None`` where it is unknown, ended, unused for long, or its account
     closed."""
-    found = session.get(LoginSession, kept(token)) if token else None
+    whole = joinedload(LoginSession.user).joinedload(User.teams)  # every page asks: one query, not three
+    found = session.get(LoginSession, kept(token), options=[whole]) if token else None
     now = utc_now()
     if found is None or found.expires_at < now or found.seen_at + IDLE < now:
         return None
@@ -54,9 +55,9 @@ def is_to_be_noted(found: LoginSession) -> bool:
     return found.seen_at + NOTE_EVERY < utc_now()
 
 
-def is_own_form(found: LoginSession, csrf_token: str) -> bool:
-    """Whether a form was made for this session, in a time that tells nothing."""
-    return hmac.compare_digest(found.csrf_token.encode(), csrf_token.encode())
+def is_own_form(expected: str, csrf_token: str) -> bool:
+    """Whether a form carries the word of its session, in a time that tells nothing."""
+    return hmac.compare_digest(expected.encode(), csrf_token.encode())
 
 
 def close_session(session: Session, token: str, actor: Actor) -> None:

@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse
 from leukoscope.errors import LeukoscopeError
 from leukoscope.review.auth.accounts import accept, check_password, invitation_of, refused
 from leukoscope.review.auth.sessions import LASTS, close_session, open_session
-from leukoscope.review.routes.asking import COOKIE, Changing, RoomOf, page
+from leukoscope.review.routes.asking import COOKIE, Changing, RoomOf, page, room_of
 from leukoscope.review.routes.failures import status_of
 from leukoscope.review.store.tables import User
 
@@ -20,8 +20,10 @@ Text = Annotated[str, Form()]
 
 
 @router.get("/sign-in")
-def show_sign_in(request: Request) -> Response:
-    """The door."""
+def show_sign_in(request: Request, room: RoomOf) -> Response:
+    """The door; a room without accounts has none."""
+    if room.local is not None:
+        return RedirectResponse("/", 303)
     return page(request, "sign_in.html")
 
 
@@ -94,6 +96,6 @@ def _inside(request: Request, token: str) -> Response:
         max_age=int(LASTS.total_seconds()),
         httponly=True,
         samesite="strict",
-        secure=request.url.scheme == "https",
+        secure=room_of(request).settings.is_encrypted,
     )
     return response

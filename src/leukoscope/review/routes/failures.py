@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 
@@ -44,6 +45,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(StaleDataError, _stale)
+    app.add_exception_handler(OperationalError, _away)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -65,6 +67,17 @@ def _stale(request: Request, _error: Any) -> Response:
     return _answer(request, 409, "somebody changed this case at the same moment", "load the page again")
 
 
+def _away(request: Request, error: Any) -> Response:
+    log.error("the database did not answer at %s: %s", request.url.path, error.orig)
+    return _answer(
+        request,
+        503,
+        "the database does not answer; nothing was changed",
+        "try again in a moment, and tell your administrator if it stays so",
+        headers={"Retry-After": "5"},
+    )
+
+
 def _unexpected(request: Request, error: Any) -> Response:
     log.exception("unexpected error at %s", request.url.path, exc_info=error)
     return _answer(
@@ -82,4 +95,5 @@ def _answer(
         return RedirectResponse("/sign-in", 303)
     response = page(request, "failure.html", status=status, message=message, hint=hint)
     response.status_code = status
+    response.headers.update(headers or {})
     return response
