@@ -7,7 +7,9 @@ import re
 import signal
 import time
 from collections import Counter
-from threading import Event, Thread
+from collections.abc import Iterator
+from itertools import count, islice
+from threading import Event, Lock, Thread
 
 import httpx
 import pytest
@@ -32,16 +34,18 @@ def place(request, tmp_path):
     drop()
 
 
-def variants(cells, num: int) -> list[tuple[str, bytes]]:
-    """So many different files of few cells: bytes behind a BMP's pixels are nobody's."""
-    return [(f"cell_{place}.bmp", cells[place % len(cells)][1] + b"%d" % place) for place in range(num)]
+def variants(cells) -> Iterator[tuple[str, bytes]]:
+    """Different files without end, of few cells: bytes behind a BMP's pixels are nobody's."""
+    for place in count():
+        yield f"cell_{place}.bmp", cells[place % len(cells)][1] + b"%d" % place
 
 
 class Busy:
     """People at work, who note what was acknowledged; each ends at the first answer that does not come."""
 
     def __init__(self, cells) -> None:
-        self.files = iter(variants(cells, 1_000_000))
+        self.files, self._lock = variants(cells), Lock()
+        self.people = [Person("http://127.0.0.1") for _ in range(4)]
         self.received: dict[str, set[str]] = {}
         self.actions: dict[str, set[int]] = {}
         self._stop = Event()
@@ -51,7 +55,8 @@ class Busy:
         case = person.make_case(f"U-{rng.randrange(10**9)}")
         self.received[case] = set()
         while not self._stop.is_set():
-            some = [next(self.files) for _ in range(rng.randint(1, 8))]
+            with self._lock:
+                some = list(islice(self.files, rng.randint(1, 8)))
             taken = person.upload(case, some)
             self.received[case] |= {file["name"] for file in taken}
             assert not [file for file in taken if file["reason"]]
@@ -68,24 +73,27 @@ class Busy:
                 assert person.post(f"{case}/undo").status_code == 200
 
     def until_killed(self, server: Served, rng: random.Random, case: str, cell_ids: list[int]) -> None:
-        """Work, and kill the server at some moment of it."""
+        """Work, and kill the server at some moment of it; who was signed in before stays so."""
         failed: list[BaseException] = []
 
-        def work(what, *more: object) -> None:
+        def work(person: Person, what, *more: object) -> None:
             try:
-                person = Person(server.address)
-                person.sign_in()
                 what(person, random.Random(rng.random()), *more)
             except httpx.HTTPError:
                 pass  # it was killed
             except BaseException as error:
                 failed.append(error)
 
-        works = [Thread(target=work, args=(self.uploads,)) for _ in range(2)]
-        works += [Thread(target=work, args=(self.reviews, case, cell_ids)) for _ in range(2)]
+        for person in self.people:
+            person.client.base_url = server.address
+            if not person.client.cookies:
+                person.sign_in()
+        uploads, reviews = (self.uploads,), (self.reviews, case, cell_ids)
+        whats = zip(self.people, [uploads, reviews] * 2, strict=True)
+        works = [Thread(target=work, args=(person, *what)) for person, what in whats]
         for one in works:
             one.start()
-        time.sleep(rng.uniform(0.3, 2.5))
+        time.sleep(rng.uniform(0.2, 2.5))
         server.end(signal.SIGKILL)
         self._stop.set()
         for one in works:
@@ -174,18 +182,24 @@ def test_twenty_kills_lose_nothing(place, cells, tiny_bundle):
     kill_again_and_again(place, cells, tiny_bundle, kills=20, seed=20)
 
 
-@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM])
-@pytest.mark.parametrize("place", BOTH, indirect=True)
+ENDS = [
+    ("sqlite", signal.SIGKILL),
+    pytest.param("sqlite", signal.SIGTERM, marks=pytest.mark.slow),
+    pytest.param("postgres", signal.SIGKILL, marks=[pytest.mark.slow, pytest.mark.postgres]),
+]
+
+
+@pytest.mark.parametrize(("place", "by"), ENDS, indirect=["place"])
 def test_a_restart_in_mid_job_reads_each_cell_once_and_makes_nobody_wait(place, by, cells, tiny_bundle):
     folder, url = place
-    num = 6 * CHUNK
+    num = 3 * CHUNK
     with Served(folder, tiny_bundle, "--database", url) as server:
         person = Person(server.address)
         person.join(server.link)
         case_id = int(person.make_case().rpartition("/")[2])
-        files = variants(cells, num)
-        for start in range(0, num, 48):
-            person.upload(f"/cases/{case_id}", files[start : start + 48])
+        files = variants(cells)
+        for _ in range(0, num, 48):
+            person.upload(f"/cases/{case_id}", list(islice(files, 48)))
         server.end(by)
     database = Database(url)
     with database.read() as session:
