@@ -13,7 +13,7 @@ from leukoscope import __version__
 from leukoscope.review.room import Room
 from leukoscope.review.routes import account, administration, cases, door, failures, worklist
 from leukoscope.review.routes.api import version_1
-from leukoscope.review.routes.headers import with_headers
+from leukoscope.review.routes.headers import Guard
 from leukoscope.review.routes.limits import BodyLimit
 
 
@@ -39,7 +39,7 @@ def create_app(room: Room) -> FastAPI:
     )
     app.state.room = room
     app.add_middleware(BodyLimit, room=room)
-    app.middleware("http")(with_headers)
+    app.add_middleware(Guard, settings=room.settings)
     failures.install(app)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     for part in (door, worklist, cases, account, administration, version_1):

@@ -40,6 +40,11 @@ def room_of(request: Request) -> Room:
     return room
 
 
+async def _room(request: Request) -> Room:
+    """The same for routes; a plain function would cost each request a turn on another thread."""
+    return room_of(request)
+
+
 def asking(request: Request) -> Asking:
     """The person at the browser.
 
@@ -47,6 +52,8 @@ def asking(request: Request) -> Asking:
         NotSignedInError: when there is none.
     """
     room, token = room_of(request), request.cookies.get(COOKIE, "")
+    if room.local is not None:
+        return Asking(room.local, room.local_word, "")
     with room.database.read() as session:
         found = sessions.find(session, token)
         if found is None:
@@ -59,8 +66,7 @@ def asking(request: Request) -> Asking:
     return Asking(actor, csrf_token, token)
 
 
-def changing(
-    request: Request,
+async def changing(
     who: Annotated[Asking, Depends(asking)],
     csrf_token: Annotated[str, Form()] = "",
     x_csrf_token: Annotated[str, Header()] = "",
@@ -70,9 +76,7 @@ def changing(
     Raises:
         ForbiddenError: when it does not.
     """
-    with room_of(request).database.read() as session:
-        found = sessions.find(session, who.token)
-    if found is None or not sessions.is_own_form(found, csrf_token or x_csrf_token):
+    if not sessions.is_own_form(who.csrf_token, csrf_token or x_csrf_token):
         raise ForbiddenError("this form is of another session", hint="load the page again")
     return who
 
@@ -116,7 +120,7 @@ def page(request: Request, name: str, who: Asking | None = None, **values: Any) 
     return templates.TemplateResponse(request, name, shared | values)
 
 
-RoomOf = Annotated[Room, Depends(room_of)]
+RoomOf = Annotated[Room, Depends(_room)]
 Who = Annotated[Asking, Depends(asking)]
 Changing = Annotated[Asking, Depends(changing)]
 Calling = Annotated[Actor, Security(calling)]

@@ -109,9 +109,13 @@ def _not_kept(request: Request, _error: Any) -> Response:
 
 
 def _away(request: Request, error: Any) -> Response:
-    log.error("the database did not answer at %s", request.url.path, exc_info=error)
+    log.error("the database did not answer at %s: %s", request.url.path, error.orig)
     return answer(
-        request, 503, "the database does not answer", "try again in a moment", {"Retry-After": "5"}
+        request,
+        503,
+        "the database does not answer; nothing was changed",
+        "try again in a moment, and tell your administrator if it stays so",
+        {"Retry-After": "5"},
     )
 
 

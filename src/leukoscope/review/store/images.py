@@ -1,4 +1,8 @@
-"""Images on disk under the hash of their content: written once, never changed, shared by cases."""
+"""Images on disk under the hash of their content: written once, never changed, shared by cases.
+
+A file is on the disk for good before :meth:`ImageStore.put` returns, so that no row of the database ever
+names one that a power cut took.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import cv2
 import numpy as np
 
 from leukoscope.cells.decode import decode
-from leukoscope.core.files import sha256_bytes, write_bytes
+from leukoscope.core.files import sha256_bytes, write_durably
 from leukoscope.errors import ImageError
 
 FAST = 1
@@ -44,7 +48,7 @@ class ImageStore:
         digest = sha256_bytes(data)
         path = self.path(digest)
         if not path.exists():
-            write_bytes(path, data)
+            write_durably(path, data)
         return StoredImage(digest, pixels.shape[1], pixels.shape[0])
 
     def path(self, sha256: str) -> Path:
