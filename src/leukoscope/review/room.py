@@ -9,9 +9,11 @@ from sqlalchemy import select
 from leukoscope.bundle.read import open_bundle
 from leukoscope.review.auth.accounts import has_accounts, invite_first
 from leukoscope.review.services.bundles import Bundles
+from leukoscope.review.services.heat_maps import HeatMaps
 from leukoscope.review.services.jobs import Worker
 from leukoscope.review.settings import ServerSettings
 from leukoscope.review.store.database import Database
+from leukoscope.review.store.derived import Derived
 from leukoscope.review.store.images import ImageStore
 from leukoscope.review.store.migrate import migrate
 from leukoscope.review.store.tables import StoredBundle
@@ -40,6 +42,8 @@ class Room:
         self.bundles = Bundles(settings.data_dir / "bundles")
         with self.database.write() as session:
             self.bundle_id = self.bundles.add(session, opened).bundle_id
+        self.derived = Derived(settings.data_dir / "derived")
+        self.heat_maps = HeatMaps(self.bundles, self.images, self.derived)
         self.worker = Worker(self.database, self.bundles, self.images)
 
     @property
