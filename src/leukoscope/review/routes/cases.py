@@ -141,7 +141,7 @@ def show(
 def show_progress(
     request: Request, *, room: RoomOf, who: Who, case_id: int, sending: bool = False
 ) -> Response:
-    """How far the reading is; a page that shows it loads anew when it has ended, unless it is sending files."""
+    """How far the reading is; a page that shows it loads anew at its end, unless it is `sending` files."""
     with room.database.read() as session:
         case = case_for(session, who.actor, case_id)
         job = _last_job(session, case_id)
