@@ -12,6 +12,7 @@ from leukoscope.evaluation.guideline_answers import INTENDED_USE, bundle_answers
 from leukoscope.evaluation.guidelines import NO_CERTIFICATE, crosswalk
 from leukoscope.evaluation.paired import Difference
 from leukoscope.evaluation.partitions import Evidence
+from leukoscope.evaluation.people import PeopleSummary, summarise_people
 from leukoscope.evaluation.quantisation import judged_words, rows_for_people
 from leukoscope.evaluation.readings import Metric
 
@@ -106,6 +107,7 @@ def _metrics(info: BundleInfo) -> Iterator[str]:
     )
     if beside:
         yield from _beside(beside)
+    yield from _read_at_points(info)
 
 
 def _beside(evidence: Evidence) -> Iterator[str]:
@@ -172,6 +174,36 @@ def _people(evidence: Evidence) -> Iterator[str]:
             for row in hardest
         ],
     )
+
+
+def _read_at_points(info: BundleInfo) -> Iterator[str]:
+    if not info.reference_readings:
+        return
+    found = {
+        point.name: summarise_people(info.reference_readings[point.name], info.positive_classes)
+        for point in info.operating_points
+        if point.name in info.reference_readings
+    }
+    yield "### What people read at the operating points"
+    yield (
+        "Share of a person's judged cells called blast, people with at least "
+        f"{next(iter(found.values()))[0].min_cells} judged cells; indeterminate cells are in no share. They "
+        "are the people of the figures above; whom the thresholds were fitted on stands below. Not a blast "
+        "count."
+    )
+    yield _table(
+        ("operating point", "people", "number", "median", "lowest", "highest", "with fewer cells"),
+        [
+            (name, {"normal": "healthy", "blast": "leukaemic"}[kind.kind], *_people_cells(kind))
+            for name, kinds in found.items()
+            for kind in kinds
+        ],
+    )
+
+
+def _people_cells(kind: PeopleSummary) -> tuple[str, ...]:
+    shares = ("–" if value is None else f"{value:.3f}" for value in (kind.median, kind.lowest, kind.highest))
+    return str(kind.num_people), *shares, str(kind.num_left_out)
 
 
 def _quantisation(info: BundleInfo) -> Iterator[str]:
