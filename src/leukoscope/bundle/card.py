@@ -15,6 +15,7 @@ from leukoscope.evaluation.partitions import Evidence
 from leukoscope.evaluation.people import PeopleSummary, summarise_people
 from leukoscope.evaluation.quantisation import judged_words, rows_for_people
 from leukoscope.evaluation.readings import Metric
+from leukoscope.evaluation.subject_table import MIN_CELLS
 
 SYNTHETIC = "SYNTHETIC: trained on drawn cells. It knows nothing about real ones."
 NUM_HARDEST = 8
@@ -27,7 +28,18 @@ LEAKY = (
 
 def card(info: BundleInfo) -> str:
     """The card as Markdown."""
-    sections = (_head, _use, _data, _metrics, _quantisation, _decisions, _limits, _guidelines, _making)
+    sections = (
+        _head,
+        _use,
+        _data,
+        _metrics,
+        _readings,
+        _quantisation,
+        _decisions,
+        _limits,
+        _guidelines,
+        _making,
+    )
     return "\n\n".join(paragraph for section in sections for paragraph in section(info)) + "\n"
 
 
@@ -107,7 +119,6 @@ def _metrics(info: BundleInfo) -> Iterator[str]:
     )
     if beside:
         yield from _beside(beside)
-    yield from _read_at_points(info)
 
 
 def _beside(evidence: Evidence) -> Iterator[str]:
@@ -176,7 +187,7 @@ def _people(evidence: Evidence) -> Iterator[str]:
     )
 
 
-def _read_at_points(info: BundleInfo) -> Iterator[str]:
+def _readings(info: BundleInfo) -> Iterator[str]:
     if not info.reference_readings:
         return
     found = {
@@ -184,12 +195,11 @@ def _read_at_points(info: BundleInfo) -> Iterator[str]:
         for point in info.operating_points
         if point.name in info.reference_readings
     }
-    yield "### What people read at the operating points"
+    yield "## What people read at the operating points"
     yield (
-        "Share of a person's judged cells called blast, people with at least "
-        f"{next(iter(found.values()))[0].min_cells} judged cells; indeterminate cells are in no share. They "
-        "are the people of the figures above; whom the thresholds were fitted on stands below. Not a blast "
-        "count."
+        f"Share of a person's judged cells called blast, people with at least {MIN_CELLS} judged cells; "
+        "indeterminate cells are in no share. They are the people that the figures above are of; whom the "
+        "thresholds were fitted on stands below. Not a blast count."
     )
     yield _table(
         ("operating point", "people", "number", "median", "lowest", "highest", "with fewer cells"),
