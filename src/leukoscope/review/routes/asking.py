@@ -14,12 +14,14 @@ from leukoscope.errors import LeukoscopeError
 from leukoscope.review.auth import sessions, tokens
 from leukoscope.review.auth.rights import Actor, ForbiddenError
 from leukoscope.review.room import Room
+from leukoscope.review.services.reference import reference_readings
 
 COOKIE = "leukoscope"
 
 HERE = Path(__file__).parent.parent
 templates = Jinja2Templates(HERE / "templates")
 templates.env.globals["research_use_only"] = RESEARCH_USE_ONLY
+templates.env.globals["reference_readings"] = reference_readings
 
 
 class NotSignedInError(LeukoscopeError):

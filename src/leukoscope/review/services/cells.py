@@ -1,4 +1,4 @@
-"""Cells of a case for programs: listed by what they are called, and one with all that is known of it."""
+"""Cells of a case for programs, a page at a time, each with its file and who looked at it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from leukoscope.errors import UsageError
-from leukoscope.review.auth.rights import Actor, NotFoundError, case_for
+from leukoscope.review.auth.rights import Actor, case_for
 from leukoscope.review.services.gallery import ORDERS
-from leukoscope.review.store.tables import DECISIONS, Cell, Decision, Image, User
+from leukoscope.review.store.tables import DECISIONS, Cell, Image, User
 
 
 class Wanted(NamedTuple):
@@ -41,7 +41,7 @@ class Found(NamedTuple):
     reviewer: str | None
 
 
-def cells_of(session: Session, actor: Actor, case_id: int, wanted: Wanted) -> tuple[list[Found], int]:
+def listed_cells(session: Session, actor: Actor, case_id: int, wanted: Wanted) -> tuple[list[Found], int]:
     """Some cells of a case, and how many there are of this kind.
 
     Raises:
@@ -58,26 +58,6 @@ def cells_of(session: Session, actor: Actor, case_id: int, wanted: Wanted) -> tu
     num_all = session.scalar(select(func.count()).select_from(query.subquery())) or 0
     shown = query.order_by(ORDERS[wanted.order], Cell.cell_id).limit(wanted.num).offset(wanted.start)
     return [Found(*row) for row in session.execute(shown)], num_all
-
-
-def cell_of(session: Session, actor: Actor, case_id: int, cell_id: int) -> Found:
-    """One cell.
-
-    Raises:
-        NotFoundError: when there is no such cell for this person.
-    """
-    case_for(session, actor, case_id)
-    row = session.execute(_found().where(Cell.case_id == case_id, Cell.cell_id == cell_id)).one_or_none()
-    if row is None:
-        raise NotFoundError(f"there is no cell {cell_id} in case {case_id}")
-    return Found(*row)
-
-
-def steps_of(session: Session, cell_id: int) -> list[tuple[Decision, str]]:
-    """The history of a cell, the first step first, with who took it."""
-    steps = select(Decision, User.username).join(User, User.user_id == Decision.user_id)
-    found = session.execute(steps.where(Decision.cell_id == cell_id).order_by(Decision.decision_id))
-    return [(step, username) for step, username in found]
 
 
 def _found() -> Select[Cell, Image, str]:

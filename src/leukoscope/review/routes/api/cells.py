@@ -22,8 +22,10 @@ from leukoscope.review.routes.api.shapes import (
     failures,
 )
 from leukoscope.review.routes.asking import MayRead, RoomOf
-from leukoscope.review.services.cells import Found, Wanted, cell_of, cells_of, steps_of
+from leukoscope.review.services.cells import Found, Wanted, listed_cells
 from leukoscope.review.services.gallery import ORDERS, thumbnail
+from leukoscope.review.services.one_cell import look
+from leukoscope.review.store.tables import User
 
 router = APIRouter(tags=["cells"])
 
@@ -56,13 +58,11 @@ class CellList(Listed[CellRow]):
 class Step(Told):
     """One step in the history of a cell."""
 
-    decision_id: int = Field(examples=[88])
-    action_id: str = Field(description="shared by all cells of one step", examples=["0f" * 16])
-    kind: str = Field(description="mark, bulk approval, or undo", examples=["mark"])
-    username: str = Field(examples=["m.curie"])
-    before: Call
-    decision: Call
     decided_at: datetime = Field(description="UTC")
+    who: str = Field(description="full name", examples=["Marie Curie"])
+    username: str = Field(examples=["m.curie"])
+    words: str = Field(description="what was done", examples=["called it blast"])
+    num_cells: int = Field(description="that it was done to, with this one", examples=[1])
     is_undone: bool = Field(description="whether it was taken back later")
 
 
@@ -100,7 +100,7 @@ def list_cells(
     paging = Paging(page, per_page)
     wanted = Wanted(tab or "", photograph, reviewed, order, paging.start, per_page)
     with room.database.read() as session:
-        found, num_all = cells_of(session, actor, case_id, wanted)
+        found, num_all = listed_cells(session, actor, case_id, wanted)
     paging.link(request, response, num_all)
     return CellList.model_validate(paging.of([_row(one) for one in found], num_all))
 
@@ -114,12 +114,10 @@ def list_cells(
 def get_cell(room: RoomOf, actor: MayRead, case_id: CaseId, cell_id: CellId) -> CellDetails:
     """With the whole row of the prediction table, and the history of its decisions."""
     with room.database.read() as session:
-        found = cell_of(session, actor, case_id, cell_id)
-        steps = [
-            Step.model_validate(_own(step) | {"username": username})
-            for step, username in steps_of(session, cell_id)
-        ]
-    return CellDetails.model_validate(_row(found) | {"row": found.cell.row, "history": steps})
+        found = look(session, actor, case_id, cell_id)
+        reviewer = session.get(User, found.cell.reviewed_by) if found.cell.reviewed_by else None
+    row = _row(Found(found.cell, found.image, reviewer and reviewer.username))
+    return CellDetails.model_validate(row | {"row": found.cell.row, "history": found.steps})
 
 
 def _row(found: Found) -> dict[str, Any]:
@@ -156,7 +154,7 @@ class WebP(Response):
 def get_image(room: RoomOf, actor: MayRead, case_id: CaseId, cell_id: CellId) -> Png:
     """PNG, the pixels that the model read; its SHA-256 is the cell's `stored_sha256`."""
     with room.database.read() as session:
-        found = cell_of(session, actor, case_id, cell_id)
+        found = look(session, actor, case_id, cell_id)
     return Png(room.images.data(found.image.stored_sha256 or ""), headers={"Cache-Control": FOR_GOOD})
 
 
@@ -170,6 +168,22 @@ def get_image(room: RoomOf, actor: MayRead, case_id: CaseId, cell_id: CellId) ->
 def get_thumbnail(room: RoomOf, actor: MayRead, case_id: CaseId, cell_id: CellId) -> WebP:
     """WebP, at most 160 pixels a side."""
     with room.database.read() as session:
-        found = cell_of(session, actor, case_id, cell_id)
+        found = look(session, actor, case_id, cell_id)
     small = thumbnail(room.images.pixels(found.image.stored_sha256 or ""))
     return WebP(small, headers={"Cache-Control": FOR_GOOD})
+
+
+@router.get(
+    "/cases/{case_id}/cells/{cell_id}/heat-map",
+    operation_id="getCellHeatMap",
+    summary="Where the model's evidence lies",
+    response_class=Png,
+    responses=failures(403, 404, 422),
+)
+def get_heat_map(room: RoomOf, actor: MayRead, case_id: CaseId, cell_id: CellId) -> Png:
+    """PNG with transparency, to be laid over the picture; worked out when it is first asked for. A map is no cause.
+    Of a model that gives none the answer is 422, with the reason."""
+    with room.database.read() as session:
+        found = look(session, actor, case_id, cell_id)
+    picture = room.heat_maps.png(found.case.bundle_id, found.image.stored_sha256 or "")
+    return Png(picture, headers={"Cache-Control": FOR_GOOD})

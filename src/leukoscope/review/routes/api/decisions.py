@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from leukoscope.review.auth.rights import Actor, case_for
 from leukoscope.review.routes.api.cases import CaseDetails, details
 from leukoscope.review.routes.api.cells import Call
-from leukoscope.review.routes.api.shapes import TAGGED, Asked, CaseId, Id, IfMatch, Told, expect, failures
+from leukoscope.review.routes.api.shapes import TAGGED, Asked, CaseId, Id, IfMatch, Line, Told, expect, failures
 from leukoscope.review.routes.asking import MayRead, MayReview, RoomOf
 from leukoscope.review.services.decisions import approve, decide, undo
 from leukoscope.review.services.differential import WORDS, by_photograph, differential
@@ -71,6 +71,7 @@ class Approve(Asked):
     """A tab whose waiting cells are right as they are."""
 
     tab: Call
+    photograph: Line = Field("", description="only the cells of this one; empty for all", examples=["1_2"])
 
 
 CHANGES = failures(400, 403, 404, 409, 412, 413, 422)
@@ -116,7 +117,7 @@ def approve_tab(
     """Every cell of the tab that nobody has looked at, in one step that the audit trail calls bulk approval."""
     with room.database.write() as session:
         expect(case_for(session, actor, case_id, lock=True), if_match)
-        action_id = approve(session, actor, case_id, wanted.tab)
+        action_id = approve(session, actor, case_id, wanted.tab, wanted.photograph)
         return _reviewed(session, response, actor, case_id, action_id)
 
 
