@@ -53,6 +53,7 @@ print(int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) / 1024
 """
 
 BATCH = 64
+LIMITS = {"cells_a_second": 600, "efficiency": 0.8, "first_answer_seconds": 1.0, "memory_mb": 600}
 
 
 class Pace(NamedTuple):
@@ -141,7 +142,7 @@ def throughput(
             name: spread([one[name].processor for one in rounds]) for name in (*parts, "whole")
         },
         "efficiency": spread([sum(one[part].wall for part in parts) / one["whole"].wall for one in rounds]),
-        "limits": {"cells_a_second": 600, "efficiency": 0.8, "first_answer_seconds": 1.0, "memory_mb": 600},
+        "limits": LIMITS | ({"cells_a_second": 1000} if bundle.info.quantisation else {}),
     }
 
 
@@ -209,7 +210,8 @@ def main() -> None:
             str(num): memory(options.bundle, files, folder, num) for num in sorted(options.many)
         }
     show(found)
-    keep("predict", f"{bundle.info.name}-{options.backend}", found)
+    name = bundle.info.name.replace(" ", "-")
+    keep("predict", f"{name}-{options.backend}", found)
 
 
 if __name__ == "__main__":
