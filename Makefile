@@ -72,6 +72,8 @@ $(KERAS)/.ready: $(READY) benchmarks/keras/requirements.lock
 	@touch $(KERAS)/.ready
 
 bench: $(READY) $(KERAS)/.ready
+	$(BIN)/python benchmarks/predict.py
+	$(BIN)/python benchmarks/predict.py --backend openvino
 	$(BIN)/python benchmarks/predict.py --many 1000 1000000
 	$(BIN)/python benchmarks/backends.py
 	$(BIN)/python benchmarks/scale.py

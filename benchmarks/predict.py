@@ -5,8 +5,8 @@ answer, memory.
 
 BUNDLE is ``starter`` where not given. Without ``--cells`` a synthetic cohort of 1,000 cells is drawn. All of
 it is one view of plain BMP files that lie in the disk's cache, no picture twice, from a folder to a CSV on
-disk with quality flags. ``--many`` also predicts so many links to the cells and reads the peaks of memory.
-What is measured goes to ``benchmarks/results``.
+disk with quality flags. With ``--many`` nothing is timed: so many links to the cells are predicted instead,
+and the peaks of memory read. What is measured goes to ``benchmarks/results``.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ print(int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) / 1024
 """
 
 BATCH = 64
+LIMITS = {"cells_a_second": 600, "efficiency": 0.8, "first_answer_seconds": 1.0}
+MOST_MB = 600
 
 
 class Pace(NamedTuple):
@@ -141,7 +143,7 @@ def throughput(
             name: spread([one[name].processor for one in rounds]) for name in (*parts, "whole")
         },
         "efficiency": spread([sum(one[part].wall for part in parts) / one["whole"].wall for one in rounds]),
-        "limits": {"cells_a_second": 600, "efficiency": 0.8, "first_answer_seconds": 1.0, "memory_mb": 600},
+        "limits": LIMITS | ({"cells_a_second": 1000} if bundle.info.quantisation else {}),
     }
 
 
@@ -180,8 +182,6 @@ def show(found: dict[str, Any]) -> None:
     print(f"{'efficiency':<20}{found['efficiency']['median']:8.2f}")
     for way, taken in found["first_answer_seconds"].items():
         print(f"{'first answer':<20}{taken['median']:8.2f} s  by {way}")
-    for num, peak in found["memory_mb"].items():
-        print(f"{'peak of memory':<20}{peak:8.0f} MB  {int(num):,} cells")
 
 
 def main() -> None:
@@ -203,13 +203,16 @@ def main() -> None:
             source = synthesize(folder / "cohort", subjects=20, cells_per_subject=50, unlabelled=0)
         files = [source.absolute() / cell.path for cell in resolve(source)]
         bundle = open_bundle(options.bundle)
+        title = bundle.info.name.replace(" ", "-")
+        if options.many:
+            peaks = {str(num): memory(options.bundle, files, folder, num) for num in sorted(options.many)}
+            print(*(f"{peak:8.0f} MB  {int(num):,} cells" for num, peak in peaks.items()), sep="\n")
+            keep("many", title, {"memory_mb": peaks, "limit_mb": MOST_MB})
+            return
         found = throughput(bundle, source, files, folder, options)
         found["first_answer_seconds"] = first_answer(options.bundle, files[0], options.rounds)
-        found["memory_mb"] = {
-            str(num): memory(options.bundle, files, folder, num) for num in sorted(options.many)
-        }
     show(found)
-    keep("predict", f"{bundle.info.name}-{options.backend}", found)
+    keep("predict", f"{title}-{options.backend}", found)
 
 
 if __name__ == "__main__":

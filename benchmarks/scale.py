@@ -2,12 +2,12 @@
 
     python benchmarks/scale.py [BUNDLE] [--cells FOLDER] [--num 20000] [--pairs 3] [--name NAME]
 
-BUNDLE is ``starter`` where not given. Without ``--cells`` a synthetic cohort is drawn; ``--num`` links to its
-cells are predicted. Each side is a process of its own, in turn. Loading the model, starting Ray and its
-workers is not counted: time runs from when all workers are ready, until the last row is on disk. Beside
-the clock stands what the processors spent, on all processes of a side: of use where others share them. Pairs
-that a file of the same name, cells and machine holds already are kept and added to. The result lies in
-benchmarks/results/scale-NAME.json.
+BUNDLE is ``starter`` where not given. Without ``--cells`` a synthetic cohort is drawn; ``--num`` pictures are
+predicted, no two alike: its cells, then mirrored ones, up to four of each. Each side is a process of its own,
+in turn. Loading the model, starting Ray and its workers is not counted: time runs from when all workers are
+ready, until the last row is on disk. Beside the clock stands what the processors spent, on all processes of a
+side: of use where others share them. Pairs that a file of the same name, cells and machine holds already are
+kept and added to. The result lies in benchmarks/results/scale-NAME.json.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from itertools import cycle, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from leukoscope.cells.decode import decode
@@ -39,12 +40,27 @@ FORMATS = {
 }
 
 
-def linked(source: Path, folder: Path, num: int) -> Path:
-    """A folder of ``num`` links to the cells below ``source``."""
+MIRRORED = (
+    None,
+    lambda pixels: pixels[:, ::-1],
+    lambda pixels: pixels[::-1],
+    lambda pixels: pixels[::-1, ::-1],
+)
+"""Each gives another picture of a cell: one that comes again costs an engine next to nothing."""
+
+
+def filled(source: Path, folder: Path, num: int) -> Path:
+    """A folder of ``num`` cells, no picture twice: links to those below ``source``, then mirrored copies."""
     folder.mkdir()
     files = [source.absolute() / cell.path for cell in resolve(source)]
-    for place, file in enumerate(islice(cycle(files), num)):
-        (folder / f"{place:06}{file.suffix}").symlink_to(file)
+    if num > len(files) * len(MIRRORED):
+        raise SystemExit(f"{source} holds {len(files):,} cells: enough for {len(files) * len(MIRRORED):,}")
+    for place in range(num):
+        file, mirror = files[place % len(files)], MIRRORED[place // len(files)]
+        if mirror is None:
+            (folder / f"{place:06}{file.suffix}").symlink_to(file)
+        else:
+            Image.fromarray(np.ascontiguousarray(mirror(decode(file)))).save(folder / f"{place:06}.bmp")
     return folder
 
 
@@ -159,7 +175,7 @@ def earlier(path: Path, marks: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def measure(options: argparse.Namespace, source: Path, folder: Path) -> Path:
-    cells = linked(source, folder / "cells", options.num)
+    cells = filled(source, folder / "cells", options.num)
     marks = {"bundle": options.bundle, "num_cells": options.num, "cells": options.kind}
     path = RESULTS / f"scale-{options.name}.json"
     pairs, formats = earlier(path, marks), weights(source)
@@ -210,7 +226,7 @@ def main() -> None:
         if source is None:
             from leukoscope.cohort.synth import synthesize
 
-            source = synthesize(folder / "cohort", subjects=8, cells_per_subject=40, unlabelled=0)
+            source = synthesize(folder / "cohort", subjects=20, cells_per_subject=250, unlabelled=0)
         print(measure(options, source, folder))
 
 

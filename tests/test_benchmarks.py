@@ -157,17 +157,17 @@ def test_the_page_shows_what_the_runtimes_int8_and_ray_measured(tmp_path):
     staged = {
         "name": "leukoscope-s-onnxruntime",
         "efficiency": spread([0.7]),
-        "memory_mb": {"1000000": 500.0},
     }
+    keep("many", "leukoscope-s", {"memory_mb": {"1000000": 500.0}, "limit_mb": 600}, folder=tmp_path)
     staged |= {"cells_a_second": {"model": spread([900.0]), "whole": spread([650.0, 550.0, 700.0])}}
     staged |= {"processor_ms_a_cell": {"model": spread([2.0]), "whole": spread([3.0])}}
     staged |= {"first_answer_seconds": {"command": spread([0.9])}}
-    limits = {"cells_a_second": 600, "efficiency": 0.8, "memory_mb": 600}
+    limits = {"cells_a_second": 600, "efficiency": 0.8}
     keep("predict", "leukoscope-s-onnxruntime", staged | {"limits": limits}, folder=tmp_path)
     page = render(kept(tmp_path), tmp_path)
     whole = "650 (550 to 700) cells a second | 3.00 | at least 600 cells a second |"
     assert f"| leukoscope-s-onnxruntime | whole | {whole}" in page
-    assert "| memory, 1,000,000 cells | 500 MB |  | at most 600 MB |" in page
+    assert "| leukoscope-s | 1,000,000 | 500 MB | at most 600 MB |" in page
     assert "| starter | 64 | onnxruntime | 200 (100 to 300) |  |" in page
     assert "| starter | 64 | openvino | 300 (200 to 400) | 2.00 (1.50 to 4.00, 3 pairs) |" in page
     assert "| resnet50 | onnxruntime | 10 | 30 | 3.00 (3.00 to 3.00, 1 pair) |" in page

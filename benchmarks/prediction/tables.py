@@ -32,24 +32,33 @@ def _predict(found: Found) -> list[list[str]]:
         (f"first answer, {way}", f"{_within(taken, '.2f')} s", "")
         for way, taken in found["first_answer_seconds"].items()
     ]
-    rows += [
-        (f"memory, {int(num):,} cells", f"{peak:,.0f} MB", "") for num, peak in found["memory_mb"].items()
-    ]
     return [[found["name"], *row, limits.get(row[0], "")] for row in rows]
 
 
 def _predict_targets(found: Found) -> list[Target]:
-    """What was asked for of leukoscope-s; of other networks, that stages overlap and memory is flat."""
+    """What was asked for of leukoscope-s; of other networks, that stages overlap."""
     name, limits = found["name"], found["limits"]
     targets = [Target(f"{name}, stages overlap", found["efficiency"], limits["efficiency"])]
     if name.startswith(OURS):
         rate = found["cells_a_second"]["whole"]
         targets.insert(0, Target(f"{name}, whole", rate, limits["cells_a_second"], "cells a second"))
-    targets += [
-        Target(f"{name}, memory, {int(num):,} cells", once(peak), limits["memory_mb"], "MB", at_most=True)
+    return targets
+
+
+def _many(found: Found) -> list[list[str]]:
+    return [
+        [found["name"], f"{int(num):,}", f"{peak:,.0f} MB", f"at most {found['limit_mb']} MB"]
         for num, peak in found["memory_mb"].items()
     ]
-    return targets
+
+
+def _many_targets(found: Found) -> list[Target]:
+    return [
+        Target(
+            f"{found['name']}, memory, {int(num):,} cells", once(peak), found["limit_mb"], "MB", at_most=True
+        )
+        for num, peak in found["memory_mb"].items()
+    ]
 
 
 def _throughput(found: Found) -> list[list[str]]:
@@ -160,6 +169,14 @@ TABLES = {
         ("bundle", "what", "measured", "processor ms", "limit"),
         _predict,
         _predict_targets,
+    ),
+    "many": Table(
+        "Memory, however many",
+        "The whole of `leukoscope predict`, peak of its resident memory, over so many links to the cells "
+        "(`python benchmarks/predict.py --many 1000 1000000`).",
+        ("bundle", "cells", "peak", "limit"),
+        _many,
+        _many_targets,
     ),
     "throughput": Table(
         "Predicting beside the documents' way and plain torch",
