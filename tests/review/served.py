@@ -19,8 +19,10 @@ START_SECONDS = 120
 class Served:
     """``python -m leukoscope serve`` with a data folder; ends with its ``with`` block."""
 
-    def __init__(self, folder: Path, *words: object, environment: dict[str, str] | None = None) -> None:
-        command = [sys.executable, "-m", "leukoscope", "serve", *map(str, words), "--port", "0"]
+    def __init__(
+        self, folder: Path, *words: object, port: int = 0, environment: dict[str, str] | None = None
+    ) -> None:
+        command = [sys.executable, "-m", "leukoscope", "serve", *map(str, words), "--port", str(port)]
         if folder is not None:
             command += ["--data-dir", str(folder)]
         around = os.environ | (environment or {})
