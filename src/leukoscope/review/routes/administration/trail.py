@@ -105,16 +105,15 @@ def verify(request: Request, *, room: RoomOf, who: Changing, kept: Annotated[str
 
 
 def _head(text: str) -> Head | None:
-    """A head as it was downloaded."""
+    """A head as it was downloaded, or as a signed report names it."""
     if not text.strip():
         return None
     try:
         found = json.loads(text)
-        number, entry_hash = found["number"], found["entry_hash"]
-    except (ValueError, TypeError, KeyError):
-        number, entry_hash = None, None
-    if type(number) is not int or not isinstance(entry_hash, str):
+        found = found.get("audit", found)
+        return Head(int(found["number"]), str(found["entry_hash"]))
+    except (ValueError, TypeError, KeyError, AttributeError):
         raise UsageError(
-            "this is no head of an audit trail", hint='paste a file as it was downloaded: {"number": ...}'
-        )
-    return Head(number, entry_hash)
+            "this is no head of an audit trail",
+            hint="paste a file as it was downloaded, or a signed report in JSON",
+        ) from None
