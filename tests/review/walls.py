@@ -152,7 +152,7 @@ class Walls:
         elif with_word:
             headers["X-CSRF-Token"] = self.words[name]
         if route.method in SAFE:
-            wanted = {"tab": "blast"}
+            wanted = {"tab": "blast", "version": "0"}
             return self.clients[name].request(route.method, address, headers=headers, params=wanted)
         body = {
             "decision": "normal",
