@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -31,6 +32,16 @@ SECRET = "P-LEAK-17"
 DOORS = ("/sign-in", "/join/{token}", "/reset/{token}")
 PUBLIC = (*DOORS, "/api/v1/openapi.json", "/api/v1/docs", "/api/v1/health")
 """What anybody at the address may ask for."""
+
+
+FIELDS = {
+    "decision": "normal",
+    "tab": "blast",
+    "password": "no such password here",
+    "why": "a reason of some words",
+    "reason": "a reason of some words",
+}
+"""What the forms and bodies of the room ask for: so much of it that a request gets as far as the case."""
 
 
 class Route(NamedTuple):
@@ -154,18 +165,20 @@ class Walls:
         if route.method in SAFE:
             wanted = {"tab": "blast", "version": "0"}
             return self.clients[name].request(route.method, address, headers=headers, params=wanted)
-        body = {
-            "decision": "normal",
-            "cell_ids": [int(self.ids["cell_id"][0])],
-            "tab": "blast",
-            "password": "no such password here",
-            "why": "a reason of some words",
-            "reason": "a reason of some words",
-        }
+        body = FIELDS | {"cell_ids": [int(self.ids["cell_id"][0])]}
         if route.is_of_a_program and "files" not in route.path:
+            known = self._properties(route)
+            body = {name: value for name, value in body.items() if name in known}
             return self.clients[name].request(route.method, address, headers=headers, json=body)
         files = {"files": ("x.bmp", b"BM", "image/bmp")} if "files" in route.path else None
         return self.clients[name].request(route.method, address, headers=headers, data=body, files=files)
+
+    def _properties(self, route: Route) -> set[str]:
+        """What the body of a program's request may hold."""
+        schema = self.app.openapi()
+        told = schema["paths"].get(route.path, {}).get(route.method.lower(), {}).get("requestBody", {})
+        kinds = re.findall(r"#/components/schemas/(\w+)", json.dumps(told))
+        return {name for kind in kinds for name in schema["components"]["schemas"][kind]["properties"]}
 
 
 class Inline(HTMLParser):
