@@ -63,7 +63,8 @@ def invite(ada, live) -> str:
     look(ada)
     link = ada.get_by_label("Link", exact=True).input_value()
     assert link.startswith(f"{live.address}/join/")
-    assert ada.get_by_label("Link", exact=True).evaluate("field => field === document.activeElement")
+    chosen = "field => field.value.slice(field.selectionStart, field.selectionEnd)"
+    assert ada.get_by_label("Link", exact=True).evaluate(chosen) == link
     return link
 
 
