@@ -1,4 +1,4 @@
-"""The REST API: the whole way of a case, keys and scopes, uploads that come twice, limits, odd inputs, its documents."""
+"""The REST API: the whole way of a case, keys, uploads that come twice, limits, odd inputs, its documents."""
 
 from __future__ import annotations
 
@@ -77,7 +77,9 @@ def test_the_whole_way_of_a_case_by_the_api_alone(sam, cells):
     refused(sam.post(f"{address}/decisions", json={"cell_ids": ids, "decision": "blast"}), 409, "signed")
     report = sam.get(f"{address}/reports/1").json()
     text = json.dumps(report["report"], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    assert hashlib.sha256(text.encode()).hexdigest() == report["report_sha256"] == signed.json()["report_sha256"]
+    assert (
+        hashlib.sha256(text.encode()).hexdigest() == report["report_sha256"] == signed.json()["report_sha256"]
+    )
     assert [cell["decision"] for cell in report["report"]["cells"]].count("rejected") == 3
     reopened = sam.post(f"{address}/reopening", json={"why": "a cell was called wrongly"}).json()
     assert reopened["state"] == "to sign"
@@ -127,8 +129,12 @@ def test_cells_by_tab_photograph_and_review_are_those_of_the_whole_list(sam, cel
         assert listed(tab=tab) == of("decision", tab)
     for photograph in {cell["photograph"] for cell in every}:
         assert listed(photograph=photograph) == of("photograph", photograph) != set()
-    assert listed(reviewed=False) == of("reviewed_by", None) and listed(reviewed=True) == of("reviewed_by", "sam")
-    falling = [cell["blast_probability"] for cell in sam.get(f"{address}/cells?order=suspicion").json()["items"]]
+    assert listed(reviewed=False) == of("reviewed_by", None) and listed(reviewed=True) == of(
+        "reviewed_by", "sam"
+    )
+    falling = [
+        cell["blast_probability"] for cell in sam.get(f"{address}/cells?order=suspicion").json()["items"]
+    ]
     assert falling == sorted(falling, key=lambda value: -1 if value is None else value, reverse=True)
 
 
@@ -177,7 +183,11 @@ def test_a_key_is_for_one_request(sam, cells):
     address, other = make(sam), make(sam)
     key = {"Idempotency-Key": "k"}
     assert send(sam, address, cells[:2], **key).status_code == 200
-    for where, what in ((address, cells[:3]), (address, [("x.bmp", cells[0][1]), cells[1]]), (other, cells[:2])):
+    for where, what in (
+        (address, cells[:3]),
+        (address, [("x.bmp", cells[0][1]), cells[1]]),
+        (other, cells[:2]),
+    ):
         refused(send(sam, where, what, **key), 422, "another request")
     with sam.room.database.read() as session:
         assert session.scalar(select(func.count()).select_from(Image)) == 2
@@ -234,7 +244,10 @@ def test_a_claim_whose_server_died_is_free_again_and_the_dead_keep_nothing(serve
     with once(served.room.database, actor, "k", "request") as slow:
         moment = utc_now() + idempotency.CLAIM_LASTS + timedelta(seconds=1)
         monkeypatch.setattr(idempotency, "utc_now", lambda: moment)
-        with once(served.room.database, actor, "k", "request") as second, served.room.database.write() as session:
+        with (
+            once(served.room.database, actor, "k", "request") as second,
+            served.room.database.write() as session,
+        ):
             second.keep(session, {"by": "second"})
         with (
             pytest.raises(idempotency.ConflictError),
@@ -291,7 +304,11 @@ def ask(client, method, path, body, headers):
 
 
 def wanted_scopes(served, method, path) -> list[str]:
-    template = path.replace("{id}", "{case_id}").replace("cells/1", "cells/{cell_id}").replace("reports/1", "reports/{number}")
+    template = (
+        path.replace("{id}", "{case_id}")
+        .replace("cells/1", "cells/{cell_id}")
+        .replace("reports/1", "reports/{number}")
+    )
     return served.app.openapi()["paths"][API + template][method.lower()]["security"][0]["key"]
 
 

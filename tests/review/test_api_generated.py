@@ -1,4 +1,4 @@
-"""Requests that nobody thought of, made from the API's own description: no 5xx, nothing that it does not say."""
+"""Requests that nobody thought of, made from the API's description: no 5xx, nothing that it does not say."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import schemathesis
 from fastapi.testclient import TestClient
 from tests.review import conftest
-from tests.review.programs import ADDRESS, API, make, send, serving
+from tests.review.programs import ADDRESS, make, send, serving
 
 from leukoscope.review.app import create_app
 from leukoscope.review.auth import tokens
@@ -16,9 +16,8 @@ from leukoscope.review.auth.rights import RIGHTS
 from leukoscope.review.store.tables import Team, User
 
 NOT_SAID = ["412", "422"]
-"""What a well-formed request may be answered, too: the room's own rules (which pseudonyms, whose team, a weak reason)
-are in no schema."""
-
+"""What a well-formed request may be answered, too: the room's own rules (which pseudonyms, whose team) are in no
+schema."""
 
 
 def config(num_examples: int) -> schemathesis.Config:
@@ -64,7 +63,7 @@ KEYS: dict[str, dict[str, str]] = {}
 
 
 def key_for(served, case) -> dict[str, str]:
-    """A key of somebody who may; a new one where what was asked before has revoked it or closed the account."""
+    """A key of somebody who may; a new one where what was asked before has ended it or closed the account."""
     needs = case.operation.definition.raw.get("security", [{}])[0].get("key", [])
     name, role = ("ada", "administrator") if {"administer", "audit"} & set(needs) else ("sam", "signer")
     with served.room.database.read() as session:

@@ -17,11 +17,10 @@ from leukoscope.review.auth.accounts import accept, invite
 from leukoscope.review.auth.rights import Actor
 from leukoscope.review.services.cases import make_case
 from leukoscope.review.services.decisions import decide
-from leukoscope.review.services.intake import add_images
 from leukoscope.review.services.preferences import change_keys
 from leukoscope.review.services.signing import sign
 from leukoscope.review.services.uploads import UploadLimits, receive
-from leukoscope.review.store.tables import Case, Cell, Image, User
+from leukoscope.review.store.tables import Cell, Image, User
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")]
 

@@ -21,6 +21,7 @@ from leukoscope.review.store.tables import ROLES, Invitation, LoginSession, Team
 from leukoscope.review.words import one_line
 
 __all__ = [
+    "INVITATION_LASTS",
     "Invited",
     "Knock",
     "SignInError",
@@ -37,6 +38,8 @@ __all__ = [
     "set_account",
     "set_password",
 ]
+
+INVITATION_LASTS = timedelta(days=3)
 
 _USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 

@@ -1,4 +1,4 @@
-"""What requests and answers have in common: numbers and text that every database takes, pages, the shape of errors."""
+"""What requests and answers share: numbers and text that every database takes, pages, the shape of errors."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ IfMatch = Annotated[
     Header(
         alias="If-Match",
         max_length=64,
-        description='The `ETag` of the case as you saw it, for example `"7"`. Where it has changed since, nothing is '
-        "done and the answer is 412. Without it, the case is taken as it stands.",
+        description='The `ETag` of the case as you saw it, for example `"7"`. Where it has changed since, '
+        "nothing is done and the answer is 412. Without it, the case is taken as it stands.",
     ),
 ]
 
@@ -152,7 +152,9 @@ def failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-PAGED = {"Link": {"description": "first, previous, next and last page (RFC 8288)", "schema": {"type": "string"}}}
+PAGED = {
+    "Link": {"description": "first, previous, next and last page (RFC 8288)", "schema": {"type": "string"}}
+}
 TAGGED = {"ETag": {"description": "the version of the case, for `If-Match`", "schema": {"type": "string"}}}
 
 
