@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import schemathesis
@@ -13,11 +15,11 @@ from tests.review.programs import ADDRESS, make, send, serving
 from leukoscope.review.app import create_app
 from leukoscope.review.auth import tokens
 from leukoscope.review.auth.rights import RIGHTS
+from leukoscope.review.settings import ServerSettings
 from leukoscope.review.store.tables import Team, User
 
 NOT_SAID = ["412", "422"]
-"""What a well-formed request may be answered, too: the room's own rules (which pseudonyms, whose team) are in no
-schema."""
+"""What a well-formed request may be answered, too: the room's own rules are in no schema."""
 
 
 def config(num_examples: int) -> schemathesis.Config:
@@ -81,7 +83,8 @@ def key_for(served, case) -> dict[str, str]:
 
 def schema(num_examples: int) -> schemathesis.BaseSchema:
     """The description, which needs no room."""
-    return schemathesis.openapi.from_dict(create_app(None).openapi(), config=config(num_examples))
+    room = SimpleNamespace(settings=ServerSettings(data_dir=Path("nowhere")))
+    return schemathesis.openapi.from_dict(create_app(room).openapi(), config=config(num_examples))
 
 
 @asynccontextmanager

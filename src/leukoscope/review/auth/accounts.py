@@ -82,7 +82,7 @@ def invite_first(session: Session) -> Invited:
         session.add(Team(name="Laboratory"))
         session.flush()
     teams = list(session.scalars(select(Team)))
-    return _invite(session, "system", "administrator", teams, days=3)
+    return _invite(session, "system", "administrator", teams, days=INVITATION_LASTS.days)
 
 
 def invite(

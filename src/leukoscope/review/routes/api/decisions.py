@@ -73,7 +73,7 @@ class Reviewed(Told):
 class Decide(Asked):
     """What these cells are."""
 
-    cell_ids: Annotated[list[Id], Field(min_length=1, max_length=MOST_CELLS, examples=[[1203, 1204]])]
+    cell_ids: Annotated[list[Id], Field(min_length=1, max_length=MOST_CELLS, examples=[[1, 2]])]
     decision: Call = Field(description="what a cell is called already confirms it")
 
 

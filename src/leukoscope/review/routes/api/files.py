@@ -43,9 +43,9 @@ IdempotencyKey = Annotated[
     Header(
         alias="Idempotency-Key",
         pattern=r"^[!-~]{1,128}$",
-        description="A word of your own for this upload, for example a UUID. Sent again with it within a day, "
-        "the same files are answered as before and not taken twice; other files are refused with 422, and 409 "
-        "says that the first sending is still being worked on.",
+        description="A word of your own for this upload, for example a UUID. Sent again with it within "
+        "a day, the same files are answered as before and not taken twice; other files are refused with 422; "
+        "409 says that the first sending is still being worked on.",
         examples=["6f1c1b1e-6f0a-4a86-9d5b-2b8d1f3a9c11"],
     ),
 ]

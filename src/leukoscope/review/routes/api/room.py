@@ -174,7 +174,7 @@ def list_audit(
     ] = None,
     per_page: Annotated[int, Query(ge=1, le=MOST_PER_PAGE, description="entries of one answer")] = PAGE,
 ) -> Trail:
-    """The newest first; it grows at that end, so that older ones are asked for with `before`, not by pages."""
+    """The newest first. It grows at that end: older ones are asked for with `before`, not by pages."""
     with room.database.read() as session:
         found = trail(session, actor, Wanted(case_id, person, action, since, until, before, per_page))
         items = [_entry(line.entry, line.details) for line in found.lines]

@@ -38,8 +38,8 @@ def _day(value: Any) -> Any:
 Day = Annotated[date, BeforeValidator(_day)]
 Sha256 = Annotated[str, Field(description="SHA-256, hexadecimal", examples=["9f86d081884c7d65" * 4])]
 
-CaseId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="Which case.", examples=[17])]
-CellId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="Which cell.", examples=[1203])]
+CaseId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="Which case.", examples=[1])]
+CellId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="Which cell.", examples=[1])]
 Number = Annotated[int, Query(alias="page", ge=1, le=10**9, description="Which page, from 1.")]
 PerPage = Annotated[int, Query(ge=1, le=MOST_PER_PAGE, description="Entries of one page.")]
 IfMatch = Annotated[

@@ -60,9 +60,9 @@ class Reopen(Asked):
 def sign_case(
     *, room: RoomOf, actor: MaySign, case_id: CaseId, wanted: Sign, if_match: IfMatch = None
 ) -> VersionRow:
-    """Sign a case in which every cell is settled. A key alone does not sign: it lies in a file and anybody who
-    reads the file has it, and a signature says that a person stood behind it. So the password is asked for, as
-    in the pages; failures count towards the lock of the account."""
+    """Sign a case in which every cell is settled. A key alone does not sign: it lies in a file and anybody
+    who reads the file has it, and a signature says that a person stood behind it. So the password is asked
+    for, as in the pages; failures count towards the lock of the account."""
     with room.database.read() as session:
         bundle_id = case_for(session, actor, case_id).bundle_id
     try:

@@ -14,7 +14,7 @@ from leukoscope.review.routes.asking import Calling, RoomOf
 
 router = APIRouter(tags=["keys"])
 
-TokenId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="Which key.", examples=[3])]
+TokenId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="Which key.", examples=[1])]
 
 
 class TokenRow(Told):

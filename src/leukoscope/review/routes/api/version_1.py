@@ -25,12 +25,13 @@ SUMMARY = "Everything that the pages of the review room do."
 
 DESCRIPTION = f"""{RESEARCH_USE_ONLY}
 
-Send a key of your account with each request: `Authorization: Bearer KEY`. An operation names the scopes that
-a key needs for it; what a key may do is never more than its owner may. Cases of other teams are not there: 404.
+Send a key of your account with each request: `Authorization: Bearer KEY`. An operation names the scopes
+that a key needs for it; what a key may do is never more than its owner may. Cases of other teams are not
+there: 404.
 
-Every error has the shape `{{"error": {{"status", "message", "hint"}}}}`. Lists come by pages; the header `Link`
-names the next one. Times are UTC. What changes a case takes `If-Match` with the `ETag` that you saw; uploads take
-`Idempotency-Key`.
+Every error has the shape `{{"error": {{"status", "message", "hint"}}}}`. Lists come by pages; the header
+`Link` names the next one. Times are UTC. What changes a case takes `If-Match` with the `ETag` that you saw;
+uploads take `Idempotency-Key`.
 """
 
 TAGS = [
