@@ -5,20 +5,26 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 import zipfile
 from datetime import timedelta
+from pathlib import Path
 from threading import Barrier, Thread
 from typing import NamedTuple
 
 import pytest
 from sqlalchemy import func, select
 from tests.review.conftest import PASSWORD
+from tests.review.live import open_room
 from tests.review.programs import API, asking, make, read, send, serving, wait
 
 from leukoscope.review.audit import verify
 from leukoscope.review.auth import tokens
-from leukoscope.review.auth.rights import RIGHTS
+from leukoscope.review.auth.accounts import accept, invite_first
+from leukoscope.review.auth.rights import RIGHTS, Actor
 from leukoscope.review.routes.api.room import SettingsChange, SettingsTold
 from leukoscope.review.services import idempotency
 from leukoscope.review.services.idempotency import once
@@ -670,3 +676,48 @@ def test_what_was_reviewed_is_listed_and_taken_out_as_a_cohort(sam, cells):
     answer = sam.post(f"{API}/learning/exports", json={"scope": "reviewed"})
     assert answer.headers["content-type"] == "application/zip"
     assert "manifest.parquet" in zipfile.ZipFile(io.BytesIO(answer.content)).namelist()
+
+
+# What is written about it
+
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_page_about_the_api_names_every_operation_and_its_scopes(served):
+    text = (ROOT / "docs" / "review-api.md").read_text(encoding="utf-8")
+    written = dict(re.findall(r"^\| `([A-Z]+ /[^`]*)` \| (.*) \|$", text, re.MULTILINE))
+    told = {
+        f"{one.method.upper()} {one.path.removeprefix(API)}": "no key"
+        if one.needs is None
+        else ", ".join(f"`{scope}`" for scope in one.needs) or "any key"
+        for one in operations(served)
+    }
+    assert written == told
+
+
+def test_the_example_brings_a_folder_through_the_room(tmp_path, tiny_bundle, cells):
+    (tmp_path / "cells").mkdir()
+    for name, data in [*cells, ("notes.txt", b"no cell")]:
+        (tmp_path / "cells" / name).write_bytes(data)
+    with open_room(tmp_path / "room", tiny_bundle) as live:
+        with live.room.database.write() as session:
+            word = invite_first(session).token
+        with live.room.database.write() as session:
+            ada = Actor.of(accept(session, word, username="ada", full_name="Ada", password=PASSWORD))
+            key = tokens.issue(session, ada, "example", ["read", "review"]).text
+        words = [
+            sys.executable,
+            str(ROOT / "examples" / "review_api.py"),
+            live.address,
+            "P-17",
+            str(tmp_path / "cells"),
+        ]
+        more = {"capture_output": True, "text": True, "timeout": 120, "check": False}
+        ran = subprocess.run(words, env=os.environ | {"LEUKOSCOPE_KEY": key}, **more)
+        wrong = subprocess.run(words, env=os.environ | {"LEUKOSCOPE_KEY": "leuko_x"}, **more)
+    assert ran.returncode == 0, ran.stderr
+    assert "not taken: notes.txt" in ran.stdout
+    waiting = [int(num) for num in re.findall(r"cells, (\d+) wait for review", ran.stdout)]
+    assert len(waiting) == 4 and sum(waiting) == 12
+    assert wrong.returncode != 0 and "401" in wrong.stderr

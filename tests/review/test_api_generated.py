@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +23,7 @@ NOT_SAID = ["412", "422"]
 """What a well-formed request may be answered, too: the room's own rules are in no schema."""
 
 
-def config(num_examples: int) -> schemathesis.Config:
+def config(num_examples: int, unexpected_methods: Sequence[str]) -> schemathesis.Config:
     """The same requests each time; all checks but those that only a run over the network can do."""
     said = ["2xx", "3xx", "401", "403", "404", "409", *NOT_SAID]
     generation = {"max-examples": num_examples, "deterministic": True, "database": "none", "no-shrink": True}
@@ -31,6 +32,7 @@ def config(num_examples: int) -> schemathesis.Config:
             "seed": 1,
             "generation": generation,
             "checks": {"positive_data_acceptance": {"expected-statuses": said}},
+            "phases": {"coverage": {"unexpected-methods": list(unexpected_methods)}},
             "suppress-health-check": ["all"],
         }
     )
@@ -52,6 +54,7 @@ def served(tmp_path_factory, tiny_bundle, tiny_cohort, quick):
         for _ in range(2):
             address = make(client)
             assert send(client, address, cells).status_code == 200 and opened.room.worker.work_once()
+        client.post(f"{address}/decisions", json={"cell_ids": [13, 14], "decision": "blast"})
         for tab in ("blast", "normal", "indeterminate"):
             client.post(f"{address}/approvals", json={"tab": tab})
         assert client.post(f"{address}/signature", json={"password": conftest.PASSWORD}).status_code == 201
@@ -81,10 +84,12 @@ def key_for(served, case) -> dict[str, str]:
     return KEYS[name]
 
 
-def schema(num_examples: int) -> schemathesis.BaseSchema:
+def schema(num_examples: int, *unexpected_methods: str) -> schemathesis.BaseSchema:
     """The description, which needs no room."""
     room = SimpleNamespace(settings=ServerSettings(data_dir=Path("nowhere")))
-    return schemathesis.openapi.from_dict(create_app(room).openapi(), config=config(num_examples))
+    return schemathesis.openapi.from_dict(
+        create_app(room).openapi(), config=config(num_examples, unexpected_methods)
+    )
 
 
 @asynccontextmanager
@@ -99,7 +104,7 @@ def check(case, served) -> None:
     case.call_and_validate(headers=key_for(served, case), base_url=ADDRESS)
 
 
-quickly, for_long = schema(4), schema(150)
+quickly, for_long = schema(3, "PUT"), schema(150, "PUT", "DELETE", "PATCH", "TRACE", "HEAD", "OPTIONS")
 
 
 def test_the_description_is_openapi_3_1():
