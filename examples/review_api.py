@@ -1,4 +1,4 @@
-"""A folder of cells through the review room by its API: a case, its files, its reading, what waits for review.
+"""A folder of cells through the review room by its API: a case, its files, and what waits for review.
 
     python examples/review_api.py ADDRESS PSEUDONYM FOLDER
 
@@ -17,6 +17,7 @@ AT_ONCE = 50
 
 
 def main(address: str, subject_id: str, folder: Path) -> None:
+    """Make a case, send the folder, wait, and print what was read."""
     headers = {"Authorization": f"Bearer {os.environ['LEUKOSCOPE_KEY']}"}
     with httpx.Client(base_url=f"{address}/api/v1/", headers=headers, timeout=120) as room:
         case = ask(room, "POST", "cases", json={"subject_id": subject_id})
@@ -29,6 +30,7 @@ def main(address: str, subject_id: str, folder: Path) -> None:
 
 
 def send(room: httpx.Client, place: str, paths: list[Path]) -> None:
+    """Send files, some at a time, each request until it is answered."""
     for start in range(0, len(paths), AT_ONCE):
         files = [("files", (path.name, path.read_bytes())) for path in paths[start : start + AT_ONCE]]
         key = {"Idempotency-Key": str(uuid.uuid4())}
@@ -46,6 +48,7 @@ def send(room: httpx.Client, place: str, paths: list[Path]) -> None:
 
 
 def show(room: httpx.Client, place: str) -> None:
+    """Print the share of cells called blast, and how many wait for review."""
     read = ask(room, "GET", f"{place}/differential")
     share = read["by_model"]
     if share["fraction"] is None:
@@ -57,6 +60,7 @@ def show(room: httpx.Client, place: str) -> None:
 
 
 def ask(room: httpx.Client, method: str, place: str, **more: object) -> dict:
+    """The answer; an error ends the program in the room's own words."""
     answer = room.request(method, place, **more)
     if answer.is_error:
         error = answer.json()["error"]

@@ -43,6 +43,13 @@ def served(url, tmp_path, tiny_bundle):
 
 
 @pytest.fixture
+def alone(tmp_path, tiny_bundle):
+    """The same where no database matters."""
+    with serving(tmp_path / "room", tiny_bundle) as opened:
+        yield opened
+
+
+@pytest.fixture
 def sam(served):
     """A program of a signer, for all that a signer may."""
     with asking(served.app, served.key()) as client:
@@ -564,10 +571,10 @@ def test_a_database_that_is_away_is_503_everywhere(served, sam, monkeypatch):
         assert "secret" not in answer.text
 
 
-def test_all_that_there_is_is_described(served):
+def test_all_that_there_is_is_described(alone):
     """Each operation with summary, description, tag, and what it answers."""
-    schema = served.app.openapi()
-    names = [operation.name for operation in operations(served)]
+    schema = alone.app.openapi()
+    names = [operation.name for operation in operations(alone)]
     assert len(names) == len(set(names))
     tags = {tag["name"] for tag in schema["tags"]}
     for path, methods in schema["paths"].items():
@@ -587,13 +594,13 @@ def test_all_that_there_is_is_described(served):
                 assert one.get("description"), f"{where} {one['name']}"
 
 
-def test_the_documents_are_a_page_without_a_script(served):
-    with asking(served.app, {}) as client:
+def test_the_documents_are_a_page_without_a_script(alone):
+    with asking(alone.app, {}) as client:
         answer = client.get(f"{API}/docs")
         assert answer.status_code == 200 and "default-src 'none'" in answer.headers["content-security-policy"]
         main = answer.text.partition("<main")[2]
         assert "<script" not in main and "style=" not in main
-        for operation in operations(served):
+        for operation in operations(alone):
             assert f'id="{operation.name}"' in main
         for name in re.findall(r'href="#([^"]+)"', main):
             assert f'id="{name}"' in main
@@ -684,14 +691,14 @@ def test_what_was_reviewed_is_listed_and_taken_out_as_a_cohort(sam, cells):
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_page_about_the_api_names_every_operation_and_its_scopes(served):
+def test_the_page_about_the_api_names_every_operation_and_its_scopes(alone):
     text = (ROOT / "docs" / "review-api.md").read_text(encoding="utf-8")
     written = dict(re.findall(r"^\| `([A-Z]+ /[^`]*)` \| (.*) \|$", text, re.MULTILINE))
     told = {
         f"{one.method.upper()} {one.path.removeprefix(API)}": "no key"
         if one.needs is None
         else ", ".join(f"`{scope}`" for scope in one.needs) or "any key"
-        for one in operations(served)
+        for one in operations(alone)
     }
     assert written == told
 
