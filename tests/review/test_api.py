@@ -720,9 +720,9 @@ def test_the_example_brings_a_folder_through_the_room(tmp_path, tiny_bundle, cel
             "P-17",
             str(tmp_path / "cells"),
         ]
-        more = {"capture_output": True, "text": True, "timeout": 120, "check": False}
-        ran = subprocess.run(words, env=os.environ | {"LEUKOSCOPE_KEY": key}, **more)
-        wrong = subprocess.run(words, env=os.environ | {"LEUKOSCOPE_KEY": "leuko_x"}, **more)
+        more = {"capture_output": True, "text": True, "timeout": 120}
+        ran = subprocess.run(words, check=False, env=os.environ | {"LEUKOSCOPE_KEY": key}, **more)
+        wrong = subprocess.run(words, check=False, env=os.environ | {"LEUKOSCOPE_KEY": "leuko_x"}, **more)
     assert ran.returncode == 0, ran.stderr
     assert "not taken: notes.txt" in ran.stdout
     waiting = [int(num) for num in re.findall(r"cells, (\d+) wait for review", ran.stdout)]
