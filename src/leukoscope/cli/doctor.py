@@ -56,7 +56,7 @@ PURPOSES = {
     "openvino": "the backend openvino",
     "int8": "leukoscope export --int8",
     "scale": "leukoscope predict --engine ray",
-    "serve": "the review room, which is being built",
+    "serve": "the review room: leukoscope serve, leukoscope audit",
     "postgres": "the review room on PostgreSQL",
     "mlflow": "leukoscope study --tracker mlflow",
     "fetch": "leukoscope data fetch",

@@ -18,6 +18,8 @@ CommandLineError = cast(type[Exception], typer.BadParameter.__mro__[2])
 
 TRAINING_PACKAGES = {"torch", "torchvision", "timm", "lightning", "onnx", "onnxscript", "safetensors"}
 
+ROOM_PACKAGES = ("fastapi", "uvicorn", "sqlalchemy", "alembic", "argon2", "python_multipart", "reportlab")
+
 
 class Interrupted(BaseException):
     """The user stopped the command; ``kept`` says what of its work is there."""
@@ -45,6 +47,14 @@ def needing_training() -> Iterator[None]:
         if (error.name or "").partition(".")[0] in TRAINING_PACKAGES:
             raise MissingExtraError("training", "train") from None
         raise
+
+
+def needing_room() -> None:
+    """Raise :class:`MissingExtraError` where a package of the review room is missing."""
+    from importlib.util import find_spec
+
+    if any(find_spec(name) is None for name in ROOM_PACKAGES):
+        raise MissingExtraError("the review room", "serve")
 
 
 def report_failure(error: BaseException) -> int:

@@ -17,6 +17,7 @@ import typer
 
 from leukoscope import __version__
 from leukoscope.cli import (
+    audit,
     bundle,
     calibrate,
     compare,
@@ -28,6 +29,7 @@ from leukoscope.cli import (
     export,
     predict,
     recipes,
+    serve,
     study,
     train,
 )
@@ -56,6 +58,8 @@ app.command()(evaluate.evaluate)
 app.command()(calibrate.calibrate)
 app.command()(compare.compare)
 app.command()(explain.explain)
+app.command()(serve.serve)
+app.add_typer(audit.app)
 
 
 def _version(asked: bool) -> None:

@@ -51,6 +51,27 @@ def write_bytes(path: Path | str, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
+def write_durably(path: Path | str, data: bytes) -> None:
+    """Write bytes atomically; when this returns, a power cut takes them no more."""
+    target = Path(path)
+    named_in = {target.parent, *(folder.parent for folder in target.parents if not folder.exists())}
+    with atomic(target) as temporary, temporary.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    if os.name != "nt":  # there a folder cannot be opened
+        for folder in named_in:
+            _sync_folder(folder)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def write_json(path: Path | str, data: Any) -> None:
     """Write JSON atomically: two spaces, keys in their order, NaN refused."""
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
@@ -63,6 +84,13 @@ def cache_folder() -> Path:
         return Path(chosen)
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "leukoscope"
+
+
+def data_folder() -> Path:
+    """Where what must be kept lives where nothing else is said: ``XDG_DATA_HOME/leukoscope``, else
+    ``~/.local/share/leukoscope``."""
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "leukoscope"
 
 
 def printable(name: str) -> str:

@@ -11,8 +11,22 @@ from fastapi.staticfiles import StaticFiles
 
 from leukoscope import __version__
 from leukoscope.review.room import Room
-from leukoscope.review.routes import account, administration, cases, door, failures, worklist
-from leukoscope.review.routes.headers import with_headers
+from leukoscope.review.routes import (
+    account,
+    administration,
+    cases,
+    cells,
+    door,
+    failures,
+    gallery,
+    learning,
+    reports,
+    signing,
+    worklist,
+)
+from leukoscope.review.routes.api import version_1
+from leukoscope.review.routes.headers import Guard
+from leukoscope.review.routes.limits import BodyLimit
 
 
 def create_app(room: Room) -> FastAPI:
@@ -27,7 +41,9 @@ def create_app(room: Room) -> FastAPI:
     app = FastAPI(
         title="Leukoscope",
         version=__version__,
-        description="Everything that the pages do. Research use only, not for diagnosis.",
+        summary=version_1.SUMMARY,
+        description=version_1.DESCRIPTION,
+        openapi_tags=version_1.TAGS,
         openapi_url="/api/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
@@ -35,9 +51,22 @@ def create_app(room: Room) -> FastAPI:
         lifespan=at_work,
     )
     app.state.room = room
-    app.middleware("http")(with_headers)
+    app.add_middleware(BodyLimit, room=room)
+    app.add_middleware(Guard, settings=room.settings)
     failures.install(app)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
-    for part in (door, worklist, cases, account, administration):
+    for part in (
+        door,
+        worklist,
+        cases,
+        gallery,
+        cells,
+        account,
+        administration,
+        signing,
+        reports,
+        learning,
+        version_1,
+    ):
         app.include_router(part.router)
     return app

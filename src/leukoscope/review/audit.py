@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from leukoscope.errors import UsageError
 from leukoscope.review.store.tables import AuditEntry, AuditHead, utc_now
 
 FIRST = "0" * 64
@@ -75,9 +77,52 @@ def head(session: Session) -> Head:
     return Head(row.number, row.entry_hash)
 
 
+def head_document(session: Session) -> dict[str, Any]:
+    """The same as it is exported: number, hash and time of the last entry; :func:`read_head` takes it."""
+    end = head(session)
+    last = session.get(AuditEntry, end.number)
+    return {**end._asdict(), "written_at": last and _written(last.written_at)}
+
+
+def read_head(path: Path) -> Head:
+    """An end of the trail from a file: as it was exported, or as a signed report in JSON names it.
+
+    Raises:
+        UsageError: when there is none in it.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        found = found.get("audit", found)
+        return Head(int(found["number"]), str(found["entry_hash"]))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        raise UsageError(
+            f"{path}: expected an end of the trail, with number and entry_hash",
+            hint="give what leukoscope audit export wrote, or a signed report in JSON",
+        ) from None
+
+
+def lines(session: Session) -> Iterator[str]:
+    """Every entry as a line of JSON, its hashes with it, in order."""
+    for entry in _entries(session):
+        yield _canonical(_document(entry) | {"entry_hash": entry.entry_hash}) + "\n"
+
+
+def _entries(session: Session) -> Iterable[AuditEntry]:
+    ordered = select(AuditEntry).order_by(AuditEntry.number)
+    return session.scalars(ordered.execution_options(yield_per=1000))
+
+
 def hash_of(entry: AuditEntry) -> str:
     """SHA-256 of an entry's canonical JSON: keys sorted, no blanks, UTF-8, times to the microsecond."""
-    document = {
+    return hashlib.sha256(_canonical(_document(entry)).encode()).hexdigest()
+
+
+def _canonical(document: dict[str, Any]) -> str:
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def _document(entry: AuditEntry) -> dict[str, Any]:
+    return {
         "number": entry.number,
         "written_at": _written(entry.written_at),
         "actor": entry.actor,
@@ -86,8 +131,6 @@ def hash_of(entry: AuditEntry) -> str:
         "details": entry.details,
         "previous_hash": entry.previous_hash,
     }
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _written(moment: datetime) -> str:
@@ -103,9 +146,7 @@ def verify(session: Session, heads: Iterable[Head] = ()) -> list[Break]:
     """
     breaks, expected, number = list[Break](), FIRST, 0
     wanted = {head.number: head.entry_hash for head in heads if head.number}
-    for entry in session.scalars(
-        select(AuditEntry).order_by(AuditEntry.number).execution_options(yield_per=1000)
-    ):
+    for entry in _entries(session):
         number += 1
         if entry.number != number:
             breaks.append(Break(number, f"entries {number} to {entry.number - 1} are missing"))

@@ -20,6 +20,7 @@ from leukoscope.review.store.tables import Setting, StoredBundle
 from leukoscope.review.words import one_line
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+"""Names of a machine for itself."""
 
 
 class ServerSettings(Config):
@@ -32,7 +33,8 @@ class ServerSettings(Config):
         data_dir: images, bundles, reports, and the SQLite file.
         tls_cert: certificate chain, PEM.
         tls_key: its key, PEM.
-        behind_proxy: a proxy ends TLS, and names the client and the scheme.
+        behind_proxy: a proxy ends TLS, names the client and the scheme, and alone can reach this port.
+        without_accounts: whoever is at this machine sees everything and signs nothing; on loopback only.
         limits: of uploads.
     """
 
@@ -43,6 +45,7 @@ class ServerSettings(Config):
     tls_cert: Path | None = None
     tls_key: Path | None = None
     behind_proxy: bool = False
+    without_accounts: bool = False
     limits: UploadLimits = UploadLimits()
 
     @property
@@ -50,15 +53,38 @@ class ServerSettings(Config):
         """Where the tables are."""
         return self.database or f"sqlite:///{self.data_dir.absolute() / 'leukoscope.db'}"
 
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine's own programs reach it."""
+        return self.host in LOOPBACK and not self.behind_proxy
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether browsers reach it by https, here or at the proxy."""
+        return self.tls_cert is not None or self.behind_proxy
+
     def check(self) -> None:
         """Refuse what would show cases to people who should not see them.
 
         Raises:
-            UsageError: an open address without TLS.
+            UsageError: an open address without TLS or without accounts, a certificate without its key, or a
+                port that is none.
         """
-        if self.host in LOOPBACK:
-            return
-        if self.tls_cert is None and not self.behind_proxy:
+        if not 0 <= self.port <= 65535:
+            raise UsageError(
+                f"expected a port from 0 to 65535. Received: {self.port}", hint="0: any free one"
+            )
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise UsageError(
+                "a certificate and its key belong together", hint="give --tls-cert and --tls-key"
+            )
+        if self.without_accounts and not self.is_local:
+            where = "a proxy" if self.behind_proxy else self.host
+            raise UsageError(
+                f"without accounts, whoever reaches {where} would see every case",
+                hint="leave --without-accounts out, or listen at 127.0.0.1 without a proxy",
+            )
+        if self.host not in LOOPBACK and not self.is_encrypted:
             raise UsageError(
                 f"{self.host} can be reached by others, and nothing is encrypted",
                 hint="give --tls-cert and --tls-key, or --behind-proxy where a proxy does it",

@@ -14,13 +14,14 @@ from leukoscope.errors import LeukoscopeError, UsageError
 from leukoscope.review.audit import record
 from leukoscope.review.auth import passwords
 from leukoscope.review.auth.links import Invited, invitation_of, make_link
-from leukoscope.review.auth.rights import Actor, NotFoundError
+from leukoscope.review.auth.rights import LOCAL, Actor, NotFoundError
 from leukoscope.review.auth.tokens import revoke_all
 from leukoscope.review.settings import room_settings
 from leukoscope.review.store.tables import ROLES, Invitation, LoginSession, Team, User, utc_now
 from leukoscope.review.words import one_line
 
 __all__ = [
+    "INVITATION_LASTS",
     "Invited",
     "Knock",
     "SignInError",
@@ -37,6 +38,8 @@ __all__ = [
     "set_account",
     "set_password",
 ]
+
+INVITATION_LASTS = timedelta(days=3)
 
 _USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -61,7 +64,8 @@ class Knock(NamedTuple):
 
 def has_accounts(session: Session) -> bool:
     """Whether anybody can sign in: before that, the console shows a link."""
-    return session.scalar(select(func.count()).select_from(User)) != 0
+    people = select(func.count()).select_from(User).where(User.username != LOCAL)
+    return session.scalar(people) != 0
 
 
 def invite_first(session: Session) -> Invited:
@@ -78,7 +82,7 @@ def invite_first(session: Session) -> Invited:
         session.add(Team(name="Laboratory"))
         session.flush()
     teams = list(session.scalars(select(Team)))
-    return _invite(session, "system", "administrator", teams, days=3)
+    return _invite(session, "system", "administrator", teams, days=INVITATION_LASTS.days)
 
 
 def invite(
@@ -134,7 +138,7 @@ def accept(session: Session, token: str, *, username: str, full_name: str, passw
     """
     invitation = invitation_of(session, token)
     name = username.strip().casefold()
-    if not _USERNAME.fullmatch(name) or name == "system":
+    if not _USERNAME.fullmatch(name) or name in ("system", LOCAL):
         raise UsageError(
             f"expected a username of letters a-z, digits, dot, dash, underscore. Received: {username!r}",
             hint="for example m.curie",

@@ -22,6 +22,9 @@ RIGHTS = {
 """What each role may do: see cases, make and review them, sign and reopen, look after the room, read the
 trail."""
 
+LOCAL = "local"
+"""Whoever is at the machine, in a room without accounts; nobody's username."""
+
 SCOPES = ("read", "review", "sign", "administer", "audit")
 """What an API token may be for; never more than its owner may."""
 
@@ -61,6 +64,11 @@ class Actor:
 
     def need(self, right: str) -> None:
         """Raise :class:`ForbiddenError` without this right."""
+        if right not in self.rights and self.username == LOCAL:
+            raise ForbiddenError(
+                f"without accounts nobody may {right} here: it is not known who you are",
+                hint="start leukoscope serve without --without-accounts, and make an account",
+            )
         if right not in self.rights:
             raise ForbiddenError(
                 f"'{self.username}' may not {right} here", hint="ask an administrator for another role"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from fastapi import Depends, Form, Header, Request, Response
+from fastapi import Depends, Form, Header, Request, Response, Security
+from fastapi.security import HTTPBearer, SecurityScopes
 from fastapi.templating import Jinja2Templates
 
 from leukoscope.core.provenance import RESEARCH_USE_ONLY
@@ -13,12 +14,14 @@ from leukoscope.errors import LeukoscopeError
 from leukoscope.review.auth import sessions, tokens
 from leukoscope.review.auth.rights import Actor, ForbiddenError
 from leukoscope.review.room import Room
+from leukoscope.review.services.reference import reference_readings
 
 COOKIE = "leukoscope"
 
 HERE = Path(__file__).parent.parent
 templates = Jinja2Templates(HERE / "templates")
 templates.env.globals["research_use_only"] = RESEARCH_USE_ONLY
+templates.env.globals["reference_readings"] = reference_readings
 
 
 class NotSignedInError(LeukoscopeError):
@@ -39,6 +42,11 @@ def room_of(request: Request) -> Room:
     return room
 
 
+async def _room(request: Request) -> Room:
+    """The same for routes; a plain function would cost each request a turn on another thread."""
+    return room_of(request)
+
+
 def asking(request: Request) -> Asking:
     """The person at the browser.
 
@@ -46,6 +54,8 @@ def asking(request: Request) -> Asking:
         NotSignedInError: when there is none.
     """
     room, token = room_of(request), request.cookies.get(COOKIE, "")
+    if room.local is not None:
+        return Asking(room.local, room.local_word, "")
     with room.database.read() as session:
         found = sessions.find(session, token)
         if found is None:
@@ -58,8 +68,7 @@ def asking(request: Request) -> Asking:
     return Asking(actor, csrf_token, token)
 
 
-def changing(
-    request: Request,
+async def changing(
     who: Annotated[Asking, Depends(asking)],
     csrf_token: Annotated[str, Form()] = "",
     x_csrf_token: Annotated[str, Header()] = "",
@@ -69,23 +78,41 @@ def changing(
     Raises:
         ForbiddenError: when it does not.
     """
-    with room_of(request).database.read() as session:
-        found = sessions.find(session, who.token)
-    if found is None or not sessions.is_own_form(found, csrf_token or x_csrf_token):
+    if not sessions.is_own_form(who.csrf_token, csrf_token or x_csrf_token):
         raise ForbiddenError("this form is of another session", hint="load the page again")
     return who
 
 
-def calling(request: Request, authorization: Annotated[str, Header()] = "") -> Actor:
+bearer = HTTPBearer(
+    scheme_name="key",
+    bearerFormat="leuko_...",
+    description="A key of your account, made in the pages. An operation names the scopes that it needs.",
+    auto_error=False,
+)
+
+
+def bearer_of(request: Request) -> str:
+    """The key that a request carries; empty where it carries none."""
+    kind, _, text = request.headers.get("authorization", "").partition(" ")
+    return text.strip() if kind.lower() == "bearer" else ""
+
+
+def calling(request: Request, wanted: SecurityScopes, _key: Annotated[object, Security(bearer)]) -> Actor:
     """The program that asks, by its key.
 
     Raises:
         NotSignedInError: without a key that lives.
+        ForbiddenError: when the key is not for what is asked, or its owner may not.
     """
-    kind, _, text = authorization.partition(" ")
-    actor = tokens.caller(room_of(request).database, text.strip()) if kind.lower() == "bearer" else None
+    actor = tokens.caller(room_of(request).database, bearer_of(request))
     if actor is None:
         raise NotSignedInError("no key, or one that opens nothing", hint="send Authorization: Bearer KEY")
+    missing = [scope for scope in wanted.scopes if scope not in actor.rights]
+    if missing:
+        raise ForbiddenError(
+            f"this needs a key for {' and '.join(wanted.scopes)}; yours is not for {' and '.join(missing)}",
+            hint="make a key with this scope; your role must allow it",
+        )
     return actor
 
 
@@ -95,7 +122,12 @@ def page(request: Request, name: str, who: Asking | None = None, **values: Any) 
     return templates.TemplateResponse(request, name, shared | values)
 
 
-RoomOf = Annotated[Room, Depends(room_of)]
+RoomOf = Annotated[Room, Depends(_room)]
 Who = Annotated[Asking, Depends(asking)]
 Changing = Annotated[Asking, Depends(changing)]
-Calling = Annotated[Actor, Depends(calling)]
+Calling = Annotated[Actor, Security(calling)]
+MayRead = Annotated[Actor, Security(calling, scopes=["read"])]
+MayReview = Annotated[Actor, Security(calling, scopes=["read", "review"])]
+MaySign = Annotated[Actor, Security(calling, scopes=["read", "sign"])]
+MayAdminister = Annotated[Actor, Security(calling, scopes=["administer"])]
+MayAudit = Annotated[Actor, Security(calling, scopes=["audit"])]

@@ -12,7 +12,7 @@ from leukoscope.review.auth.accounts import accept, admit, invitation_of, knock,
 from leukoscope.review.auth.links import reset_of
 from leukoscope.review.auth.sessions import Opened, close_session, open_session
 from leukoscope.review.room import Room
-from leukoscope.review.routes.asking import COOKIE, Changing, RoomOf, page
+from leukoscope.review.routes.asking import COOKIE, Changing, RoomOf, page, room_of
 from leukoscope.review.routes.failures import again
 from leukoscope.review.services.people import reset_password
 from leukoscope.review.store.tables import User
@@ -23,8 +23,10 @@ Text = Annotated[str, Form()]
 
 
 @router.get("/sign-in")
-def show_sign_in(request: Request, done: str = "") -> Response:
-    """The door; after a new password it says so."""
+def show_sign_in(request: Request, room: RoomOf, done: str = "") -> Response:
+    """The door; after a new password it says so. A room without accounts has none."""
+    if room.local is not None:
+        return RedirectResponse("/", 303)
     return page(request, "sign_in.html", done=done)
 
 
@@ -130,6 +132,6 @@ def inside(request: Request, opened: Opened, place: str) -> Response:
         max_age=int(lasts.total_seconds()),
         httponly=True,
         samesite="strict",
-        secure=request.url.scheme == "https",
+        secure=room_of(request).settings.is_encrypted,
     )
     return response

@@ -1,7 +1,8 @@
 """Reading the images of a case: a table of jobs, and a worker that takes them one after another.
 
 A job has no memory of its own: what is to be read are the images of the case without a cell. A worker that
-dies leaves the cells that it had committed; the next one goes on behind them when the hold of the first ends.
+dies leaves the cells that it had committed; the next one goes on behind them. A room has one worker, so what
+is held when it begins is held by a dead one; a worker that only hangs loses its job when its hold ends.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 
 HELD_FOR = timedelta(seconds=60)
 MOST_ATTEMPTS = 5
+"""Without a chunk read: then it is the job that ends its workers."""
+
 CHUNK = 64
 """Cells between two commits: what a kill costs at most."""
 
@@ -38,7 +41,8 @@ WAIT_SECONDS = 0.5
 
 def enqueue(session: Session, case_id: int) -> Job:
     """The waiting job of a case: the one that is there, or a new one."""
-    waiting = select(Job).where(Job.case_id == case_id, Job.state == "queued")
+    # Locked, so that no worker takes it and is done with it before the images that it is to read are there.
+    waiting = select(Job).where(Job.case_id == case_id, Job.state == "queued").with_for_update()
     found = session.scalars(waiting).first()
     if found is None:
         found = Job(case_id=case_id)
@@ -56,8 +60,18 @@ def unread(session: Session, case_id: int) -> list[Image]:
     return list(session.scalars(taken.where(Image.image_id.not_in(read)).order_by(Image.image_id)))
 
 
+def jobs_of(session: Session, case_id: int) -> list[Job]:
+    """The jobs of a case, the newest first."""
+    return list(session.scalars(select(Job).where(Job.case_id == case_id).order_by(Job.job_id.desc())))
+
+
+def take_up_again(session: Session) -> None:
+    """Put jobs whose worker is gone back in the line; only for the one worker of a room, before it begins."""
+    session.execute(update(Job).where(Job.state == "running").values(state="queued", holder=None))
+
+
 class Worker:
-    """A thread that takes jobs until it is stopped.
+    """Takes jobs until it is stopped, on a thread of its own or on the caller's.
 
     Args:
         database: where jobs wait.
@@ -68,11 +82,16 @@ class Worker:
     def __init__(self, database: Database, bundles: Bundles, images: ImageStore) -> None:
         self._database, self._bundles, self._images = database, bundles, images
         self._name, self._stop, self._called = uuid.uuid4().hex, Event(), Event()
-        self._thread = Thread(target=self._run, name="leukoscope-worker", daemon=True)
+        self._thread = Thread(target=self.run, name="leukoscope-worker", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Begin, on a thread."""
         self._thread.start()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has begun, and works or waits for work."""
+        return self._thread.is_alive()
 
     def call(self) -> None:
         """Say that there may be a job, so that nobody waits for the next look."""
@@ -85,9 +104,15 @@ class Worker:
         if wait and self._thread.is_alive():
             self._thread.join()
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Take jobs until :meth:`stop` is called; first those that a worker before this one left."""
+        is_first = True
         while not self._stop.is_set():
             try:
+                if is_first:
+                    with self._database.write() as session:
+                        take_up_again(session)
+                    is_first = False
                 if not self.work_once():
                     self._called.wait(WAIT_SECONDS)
                     self._called.clear()
@@ -116,7 +141,7 @@ class Worker:
                 return None
             if job.num_attempts >= MOST_ATTEMPTS:
                 job.state, job.finished_at = "failed", utc_now()
-                job.error = f"was begun {MOST_ATTEMPTS} times and never ended"
+                job.error = f"was begun {MOST_ATTEMPTS} times, and ended its process each time"
                 settle(session, session.get_one(Case, job.case_id))
                 return None
             job.state, job.holder, job.held_until = "running", self._name, utc_now() + HELD_FOR
@@ -159,6 +184,7 @@ class Worker:
             for image, row in zip(images, rows.fill_nan(None).to_dicts(), strict=True):
                 session.add(_cell(image, row))
             job.num_done += len(images)
+            job.num_attempts = 0
             job.held_until = utc_now() + HELD_FOR
             return True
 
@@ -176,7 +202,8 @@ class Worker:
         """Leave an unfinished job to whoever comes next."""
         with self._database.write() as session:
             mine = (Job.job_id == job_id) & (Job.holder == self._name)
-            session.execute(update(Job).where(mine).values(state="queued", holder=None))
+            handed_back = {"state": "queued", "holder": None, "num_attempts": 0}
+            session.execute(update(Job).where(mine).values(handed_back))
 
 
 def _cell(image: Image, row: dict[str, object]) -> Cell:

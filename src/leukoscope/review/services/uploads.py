@@ -41,7 +41,9 @@ class UploadLimits(Config):
     Attributes:
         max_bytes: of one image file.
         max_pixels: of one image.
-        max_files: of one upload; a zip's members count.
+        max_files: of one zip.
+        max_loose: files of one upload that are in no zip.
+        max_upload_bytes: of one upload, all its files together.
         max_zip_bytes: of a zip.
         max_unpacked_bytes: of all members of a zip together.
         max_ratio: of these to the zip's own.
@@ -52,6 +54,8 @@ class UploadLimits(Config):
     max_bytes: int = 64 * 2**20
     max_pixels: int = 25_000_000
     max_files: int = 20_000
+    max_loose: int = 256
+    max_upload_bytes: int = 4 * 2**30
     max_zip_bytes: int = 4 * 2**30
     max_unpacked_bytes: int = 16 * 2**30
     max_ratio: float = 200.0

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
 from leukoscope.errors import MissingExtraError, UsageError
+
+MOST_CONNECTIONS = 50
+"""More than there are threads that answer, so that none waits for a connection."""
+
+ONE_MOMENT = {"isolation_level": "REPEATABLE READ"}
 
 BUSY_MS = 30_000
 """How long a writer waits for another before it gives up."""
@@ -31,11 +37,16 @@ class Database:
     def __init__(self, url: str) -> None:
         self.engine = _engine(url)
         self._writing = self.engine.execution_options(writing=True)
+        # "One moment" is what SQLite gives a reader anyhow.
+        is_file = self.engine.dialect.name == "sqlite"
+        self._reading = self.engine if is_file else self.engine.execution_options(**ONE_MOMENT)
+        # SQLite's own waiting looks again after up to a tenth of a second; a lock wakes the next at once.
+        self._turn: AbstractContextManager[object] = RLock() if is_file else nullcontext()
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A view of one moment; what is changed in it is thrown away."""
-        with Session(self.engine, expire_on_commit=False) as session:
+        with Session(self._reading, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
@@ -44,7 +55,11 @@ class Database:
 
         Writers come one after another on SQLite; on PostgreSQL those who lock the same rows do.
         """
-        with Session(self._writing, expire_on_commit=False) as session, session.begin():
+        with (
+            self._turn,
+            Session(self._writing, expire_on_commit=False) as session,
+            session.begin(),
+        ):
             yield session
 
     def close(self) -> None:
@@ -67,7 +82,7 @@ def _engine(url: str) -> Engine:
     try:
         if parts.get_backend_name() == "sqlite":
             return _sqlite(url, parts.database)
-        engine = create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20)
+        engine = create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=MOST_CONNECTIONS - 10)
         with engine.connect():
             return engine
     except ModuleNotFoundError:
@@ -76,17 +91,32 @@ def _engine(url: str) -> Engine:
         raise UsageError(
             f"expected postgresql+psycopg://. Received: {parts.drivername}://", hint="check --database"
         ) from None
-    except OperationalError as error:
+    except DBAPIError as error:
         reason = str(error.orig).strip().splitlines()[0] if error.orig else "no answer"
-        shown = parts.render_as_string(hide_password=True)
-        raise UsageError(f"{shown}: {reason}", hint="does the server run, and may this user enter?") from None
+        is_file = parts.get_backend_name() == "sqlite"
+        hint = (
+            "is it a database, and may this user write there?"
+            if is_file
+            else "does it run, and is the user right?"
+        )
+        raise UsageError(f"{shown(url)}: {reason}", hint=hint) from None
+
+
+def shown(url: str) -> str:
+    """A database's URL without its password.
+
+    >>> shown("postgresql+psycopg://ada:secret@db/room")
+    'postgresql+psycopg://ada:***@db/room'
+    """
+    return make_url(url).render_as_string(hide_password=True)
 
 
 def _sqlite(url: str, file: str | None) -> Engine:
     if not file or file == ":memory:":
         raise UsageError("a database in memory would lose every result", hint="name a file: sqlite:///FILE")
     Path(file).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": BUSY_MS / 1000})
+    overflow = MOST_CONNECTIONS - 10
+    engine = create_engine(url, connect_args={"timeout": BUSY_MS / 1000}, pool_size=10, max_overflow=overflow)
 
     @event.listens_for(engine, "connect")
     def _settings(connection: Any, _record: Any) -> None:

@@ -1,4 +1,8 @@
-"""Images on disk under the hash of their content: written once, never changed, shared by cases."""
+"""Images on disk under the hash of their content: written once, never changed, shared by cases.
+
+A file is on the disk for good before :meth:`ImageStore.put` returns, so that no row of the database ever
+names one that a power cut took.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import cv2
 import numpy as np
 
 from leukoscope.cells.decode import decode
-from leukoscope.core.files import sha256_bytes, write_bytes
+from leukoscope.core.files import sha256_bytes, write_durably
 from leukoscope.errors import ImageError
 
 FAST = 1
@@ -44,18 +48,18 @@ class ImageStore:
         digest = sha256_bytes(data)
         path = self.path(digest)
         if not path.exists():
-            write_bytes(path, data)
+            write_durably(path, data)
         return StoredImage(digest, pixels.shape[1], pixels.shape[0])
 
     def path(self, sha256: str) -> Path:
         """Where the file of this hash lies, or would."""
         return self._folder / sha256[:2] / sha256[2:4] / f"{sha256}.png"
 
-    def pixels(self, sha256: str) -> np.ndarray:
-        """The pixels again, uint8 (H, W, 3) RGB.
+    def data(self, sha256: str) -> bytes:
+        """The file of this hash, PNG.
 
         Raises:
-            ImageError: when the file is missing, damaged or not the one of this hash.
+            ImageError: when it is missing, or not the one of this hash.
         """
         path = self.path(sha256)
         try:
@@ -64,4 +68,12 @@ class ImageStore:
             raise ImageError(path.name, f"cannot be read: {error.strerror}") from None
         if sha256_bytes(data) != sha256:
             raise ImageError(path.name, "is not the image that was received: its hash differs")
-        return decode(data, name=path.name)
+        return data
+
+    def pixels(self, sha256: str) -> np.ndarray:
+        """Its pixels again, uint8 (H, W, 3) RGB.
+
+        Raises:
+            ImageError: as :meth:`data`, and when it is damaged.
+        """
+        return decode(self.data(sha256), name=f"{sha256}.png")

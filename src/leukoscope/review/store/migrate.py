@@ -8,10 +8,10 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, make_url, text
 
 from leukoscope.errors import UsageError
-from leukoscope.review.store.database import Database
+from leukoscope.review.store.database import Database, shown
 
 LOCK = 7_402_653
 """A number of ours for PostgreSQL: two servers that start at once must not both make the tables."""
@@ -28,6 +28,32 @@ def migrate(database: Database) -> None:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         _check_known(connection)
         command.upgrade(config(connection), "head")
+
+
+def open_existing(url: str) -> Database:
+    """A room's database as it is, to be read; nothing is made.
+
+    Raises:
+        UsageError: when there is none, or another Leukoscope made its tables.
+    """
+    parts = make_url(url) if url.startswith("sqlite:") else None
+    if parts is not None and parts.database and not Path(parts.database).is_file():
+        raise UsageError(
+            f"there is no room: {parts.database} is not there", hint="name its --data-dir or --database"
+        )
+    database = Database(url)
+    with database.engine.connect() as connection:
+        _check_known(connection)
+        if MigrationContext.configure(connection).get_current_revision() != _newest(connection):
+            raise UsageError(
+                f"{shown(url)} is no room of this Leukoscope, or one of an older version",
+                hint="start leukoscope serve on it once: that brings it up to date",
+            )
+    return database
+
+
+def _newest(connection: Connection) -> str | None:
+    return ScriptDirectory.from_config(config(connection)).get_current_head()
 
 
 def config(connection: Connection) -> Config:

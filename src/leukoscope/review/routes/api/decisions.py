@@ -1,0 +1,176 @@
+"""What cells are called: one, many, a whole tab; taken back; and the shares that follow from it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Response
+from pydantic import Field
+from sqlalchemy.orm import Session
+
+from leukoscope.review.auth.rights import Actor, case_for
+from leukoscope.review.routes.api.cases import CaseDetails, details
+from leukoscope.review.routes.api.cells import Call
+from leukoscope.review.routes.api.shapes import (
+    TAGGED,
+    Asked,
+    CaseId,
+    Id,
+    IfMatch,
+    Line,
+    Told,
+    expect,
+    failures,
+)
+from leukoscope.review.routes.asking import MayRead, MayReview, RoomOf
+from leukoscope.review.services.decisions import approve, decide, undo
+from leukoscope.review.services.differential import WORDS, by_photograph, differential
+
+router = APIRouter(tags=["review"])
+
+MOST_CELLS = 10_000
+
+
+class Share(Told):
+    """Counts of what cells are called, and the share of blasts among those judged."""
+
+    num_blast: int = Field(examples=[40])
+    num_normal: int = Field(examples=[10])
+    num_indeterminate: int = Field(description="in no share", examples=[3])
+    num_rejected: int = Field(description="in no share", examples=[1])
+    fraction: float | None = Field(
+        description="blasts among blasts and normal cells, 0 to 1; null where there are none", examples=[0.8]
+    )
+    ci_low: float | None = Field(description="lower end of its 95 % Wilson interval", examples=[0.67])
+    ci_high: float | None = Field(description="upper end", examples=[0.89])
+
+
+class Both(Told):
+    """Before and after review."""
+
+    by_model: Share
+    after_review: Share
+
+
+class DifferentialTold(Both):
+    """Of a whole case, and of each photograph."""
+
+    words: str = Field(description="what the share is and what it is not", examples=[WORDS])
+    photographs: dict[str, Both] = Field(description="by name; empty where no photograph is known")
+
+
+class Reviewed(Told):
+    """A step, and where it leaves the case."""
+
+    action_id: str | None = Field(
+        description="the step that was taken, or taken back; null where there was nothing to do",
+        examples=["0f" * 16],
+    )
+    case: CaseDetails
+    differential: Both
+
+
+class Decide(Asked):
+    """What these cells are."""
+
+    cell_ids: Annotated[list[Id], Field(min_length=1, max_length=MOST_CELLS, examples=[[1, 2]])]
+    decision: Call = Field(description="what a cell is called already confirms it")
+
+
+class Approve(Asked):
+    """A tab whose waiting cells are right as they are."""
+
+    tab: Call
+    photograph: Line = Field("", description="only the cells of this one; empty for all", examples=["1_2"])
+
+
+CHANGES = failures(400, 403, 404, 409, 412, 413, 422)
+
+
+@router.post(
+    "/cases/{case_id}/decisions",
+    operation_id="decide",
+    summary="Call cells so",
+    responses=CHANGES | {200: {"headers": TAGGED}},
+)
+def decide_on(
+    response: Response,
+    *,
+    room: RoomOf,
+    actor: MayReview,
+    case_id: CaseId,
+    wanted: Decide,
+    if_match: IfMatch = None,
+) -> Reviewed:
+    """One or many; they count as reviewed. It is one step, which undo takes back as a whole."""
+    with room.database.write() as session:
+        expect(case_for(session, actor, case_id, lock=True), if_match)
+        action_id = decide(session, actor, case_id, wanted.cell_ids, wanted.decision)
+        return _reviewed(session, response, actor, case_id, action_id)
+
+
+@router.post(
+    "/cases/{case_id}/approvals",
+    operation_id="approve",
+    summary="Confirm what waits in a tab",
+    responses=CHANGES | {200: {"headers": TAGGED}},
+)
+def approve_tab(
+    response: Response,
+    *,
+    room: RoomOf,
+    actor: MayReview,
+    case_id: CaseId,
+    wanted: Approve,
+    if_match: IfMatch = None,
+) -> Reviewed:
+    """Every cell of the tab that nobody has looked at, in one step that the trail calls bulk approval."""
+    with room.database.write() as session:
+        expect(case_for(session, actor, case_id, lock=True), if_match)
+        action_id = approve(session, actor, case_id, wanted.tab, wanted.photograph)
+        return _reviewed(session, response, actor, case_id, action_id)
+
+
+@router.post(
+    "/cases/{case_id}/undo",
+    operation_id="undo",
+    summary="Take your last step back",
+    responses=failures(403, 404, 409, 412, 422) | {200: {"headers": TAGGED}},
+)
+def take_back(
+    response: Response, *, room: RoomOf, actor: MayReview, case_id: CaseId, if_match: IfMatch = None
+) -> Reviewed:
+    """Again for the one before. Steps of other people stay."""
+    with room.database.write() as session:
+        expect(case_for(session, actor, case_id, lock=True), if_match)
+        action_id = undo(session, actor, case_id)
+        return _reviewed(session, response, actor, case_id, action_id)
+
+
+def _reviewed(
+    session: Session, response: Response, actor: Actor, case_id: int, action_id: str | None
+) -> Reviewed:
+    case = details(session, response, case_for(session, actor, case_id))
+    read = Both.model_validate(differential(session, case_id))
+    return Reviewed(action_id=action_id, case=case, differential=read)
+
+
+@router.get(
+    "/cases/{case_id}/differential",
+    operation_id="getDifferential",
+    summary="The share of judged cells called blast",
+    responses=failures(403, 404, 422),
+)
+def get_differential(room: RoomOf, actor: MayRead, case_id: CaseId) -> DifferentialTold:
+    """By the model and after review, of the case and of each photograph. It is not a blast count."""
+    with room.database.read() as session:
+        case_for(session, actor, case_id)
+        read, photographs = differential(session, case_id), by_photograph(session, case_id)
+        return DifferentialTold.model_validate(
+            {
+                "words": WORDS,
+                "by_model": read.by_model,
+                "after_review": read.after_review,
+                "photographs": photographs,
+            }
+        )
