@@ -56,7 +56,16 @@ def read(client, cells) -> str:
     return address
 
 
-SHUT = ["/", "/cases/new", "/cases/1", "/cases/1/tiles?tab=blast", "/cases/1/images/a.png"]
+SHUT = [
+    "/",
+    "/cases/new",
+    "/cases/1",
+    "/cases/1/tiles?cells=1",
+    "/cases/1/order?tab=blast",
+    "/cases/1/images/a.png",
+    "/cases/1/cells/1",
+    "/cases/1/cells/1/map.png",
+]
 
 
 @pytest.mark.parametrize("path", SHUT)
@@ -74,7 +83,7 @@ def test_every_answer_forbids_what_comes_from_elsewhere(server):
 
 
 def test_the_pages_name_no_other_address(inside, cells):
-    for path in ("/", "/cases/new", read(inside, cells), "/static/room.css", "/static/case.js"):
+    for path in ("/", "/cases/new", read(inside, cells), "/static/room.css", "/static/gallery.js"):
         text = inside.get(path).text
         assert not re.findall(r"(?:src|href|url\()\W*(?:https?:)?//", text)
 
@@ -141,8 +150,11 @@ def test_a_case_by_its_pages(inside, cells):
     assert after["blocks"] == [] and after["state"] == "to sign"
     back = inside.post(f"{address}/undo", headers=word).json()
     assert back["state"] in ("to review", "to sign") and back["action_id"]
-    assert inside.get(f"{address}/tiles?tab={tab}&start=0").text.count("data-cell") <= 12
-    assert inside.get(f"{address}/tiles?tab=nonsense").status_code == 422
+    wanted = inside.get(f"{address}/order?tab={tab}").json()["cells"]
+    drawn = inside.get(f"{address}/tiles?cells={','.join(map(str, wanted))}").text
+    assert re.findall(r'data-cell="(\d+)"', drawn) == [str(cell) for cell in wanted]
+    for nonsense in ("order?tab=nonsense", "order?tab=blast&order=x", "tiles?cells=1,x"):
+        assert inside.get(f"{address}/{nonsense}").status_code == 422
 
 
 def test_images_are_those_of_the_case_and_kept_by_the_browser(inside, cells):

@@ -57,6 +57,15 @@ class Preprocess(Config):
             pixels = np.where(pixels.max(axis=2, keepdims=True) > NOISE, pixels, np.uint8(0))
         return _window(pixels, self.field, self.size)
 
+    def origin(self, measures: Measures) -> tuple[int, int]:
+        """Column and row of the original that lie under the first pixel of the window; outside, negative.
+
+        >>> Preprocess(field=384).origin(measure(np.full((450, 400, 3), 200, np.uint8)))
+        (8, 33)
+        """
+        x, y, width, height = _box(measures)
+        return x - _centred(width, self.field)[0], y - _centred(height, self.field)[0]
+
     def cuts(self, measures: Measures) -> bool:
         """Whether a segmented cell is wider or higher than the window, so that a part of it is lost."""
         if measures.cell_width is None or measures.cell_height is None:

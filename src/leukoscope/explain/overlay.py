@@ -53,6 +53,15 @@ def tint(cell: Pixels, found: Floats, most: float) -> Pixels:
     return _coloured(grey, cv2.resize(strength, (PANEL, PANEL), interpolation=cv2.INTER_LINEAR))
 
 
+def veil(found: Floats) -> Pixels:
+    """The map alone, uint8 (H, W, 4) RGBA of a map (H, W): in the colours of :func:`tint`, clear at zero."""
+    most = float(np.abs(found).max())
+    strength = found * np.float32(STRONGEST / most if most > 0 else 0)
+    colours = np.where(found[..., None] > 0, np.array(FOR), np.array(AGAINST))
+    alpha = np.abs(strength[..., None]) * 255
+    return np.concatenate([colours, alpha], axis=2).round().astype(np.uint8)
+
+
 def _coloured(grey: Pixels, strength: Floats) -> Pixels:
     """Grey (H, W) under the colours of a strength (H, W) from -1 to 1."""
     pro, contra = np.maximum(strength, 0), np.maximum(-strength, 0)

@@ -12,9 +12,11 @@ from leukoscope.review.auth.accounts import has_accounts, invite_first
 from leukoscope.review.auth.local import local_actor
 from leukoscope.review.auth.secrets import fresh
 from leukoscope.review.services.bundles import Bundles
+from leukoscope.review.services.heat_maps import HeatMaps
 from leukoscope.review.services.jobs import Worker
 from leukoscope.review.settings import ServerSettings
 from leukoscope.review.store.database import Database
+from leukoscope.review.store.derived import Derived
 from leukoscope.review.store.folder import Folder
 from leukoscope.review.store.images import ImageStore
 from leukoscope.review.store.migrate import migrate
@@ -58,6 +60,8 @@ class Room:
             folder.claim(session)
             self.local = local_actor(session) if self.settings.without_accounts else None
             self.bundle_id = self.bundles.add(session, opened).bundle_id
+        self.derived = Derived(folder.path / "derived")
+        self.heat_maps = HeatMaps(self.bundles, self.images, self.derived)
         self.worker: Worker | WorkerProcess = Worker(self.database, self.bundles, self.images)
 
     @property

@@ -1,32 +1,33 @@
-"""A case: made, filled with files, shown as a gallery, decided on."""
+"""A case: made, filled with files, shown while its cells are read and afterwards."""
 
 from __future__ import annotations
 
 from datetime import date
 from typing import Annotated
 
-from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
+from fastapi import APIRouter, File, Form, Request, Response, UploadFile
 from fastapi.responses import RedirectResponse
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from leukoscope.cells.decode import IMAGE_SUFFIXES
 from leukoscope.errors import LeukoscopeError, UsageError
-from leukoscope.review.auth.rights import Actor, NotFoundError, case_for
+from leukoscope.review.auth.rights import case_for
 from leukoscope.review.routes.asking import Asking, Changing, RoomOf, Who, page
 from leukoscope.review.routes.failures import status_of
+from leukoscope.review.routes.gallery import keys_for, standing
 from leukoscope.review.services import gallery
-from leukoscope.review.services.cases import images_of, make_case
-from leukoscope.review.services.decisions import approve, decide, undo
-from leukoscope.review.services.differential import WORDS, differential
-from leukoscope.review.services.intake import add_images
+from leukoscope.review.services.cases import make_case
+from leukoscope.review.services.intake import TWICE, add_images, known_files, untaken
 from leukoscope.review.services.receiving import received
-from leukoscope.review.services.signing import what_blocks
 from leukoscope.review.settings import room_settings
-from leukoscope.review.store.tables import PRIORITIES, Case, Image, Job, Team
+from leukoscope.review.store.tables import PRIORITIES, Job, Team
 
 router = APIRouter(include_in_schema=False)
 
-FOR_GOOD = "private, max-age=31536000, immutable"
+Text = Annotated[str, Form()]
+ENDINGS = sorted(IMAGE_SUFFIXES)
+MOST_HASHES = 1000
 
 
 @router.get("/cases/new")
@@ -51,6 +52,7 @@ def _form(request: Request, who: Asking, typed: dict[str, str], error: Leukoscop
         pattern=pattern,
         priorities=PRIORITIES,
         bundle=room.bundle_row(),
+        endings=ENDINGS,
         typed=typed,
         error=error,
     )
@@ -64,10 +66,10 @@ def make(
     *,
     room: RoomOf,
     who: Changing,
-    subject_id: Annotated[str, Form()] = "",
-    specimen: Annotated[str, Form()] = "",
-    taken_on: Annotated[str, Form()] = "",
-    priority: Annotated[str, Form()] = "routine",
+    subject_id: Text = "",
+    specimen: Text = "",
+    taken_on: Text = "",
+    priority: Text = "routine",
     team_id: Annotated[int, Form()] = 0,
 ) -> Response:
     """Make a case, and go to it."""
@@ -86,7 +88,7 @@ def make(
                 operating_point=room.operating_point,
             )
     except UsageError as error:
-        return _form(request, who, typed, error)
+        return _form(request, who, typed | {"team_id": str(team_id)}, error)
     return RedirectResponse(f"/cases/{case.case_id}", 303)
 
 
@@ -106,39 +108,45 @@ def show(
     case_id: int,
     tab: str = "",
     order: str = "suspicion",
+    photograph: str = "",
+    cell: str = "",
 ) -> Response:
-    """The case: its files while there are no cells, else its gallery."""
+    """The case: its files while there are no cells, else its gallery; ``cell`` is where it begins."""
     with room.database.read() as session:
         case = case_for(session, who.actor, case_id)
-        counts = gallery.counts(session, case_id)
+        counts = gallery.counts(session, case_id, photograph)
         tab = tab or next((name for name in ("blast", "indeterminate", "normal") if counts[name][0]), "blast")
-        facts = _facts(session, case)
-        tiles = gallery.stretch(session, case_id, tab, order)
-    bundle = room.bundles.open(case.bundle_id).info
+        view = gallery.View(tab, order, photograph)
+        tiles = gallery.stretch(session, case_id, tab, order, photograph=photograph).tiles
+        refused, num_images = untaken(session, case_id)
+        values = standing(session, room, case, view) | keys_for(session, who.actor)
+        job = _last_job(session, case_id)
     return page(
         request,
         "case.html",
         who,
-        case=case,
-        counts=counts,
-        tab=tab,
-        order=order,
+        **values,
         orders=list(gallery.ORDERS),
-        found=tiles,
-        bundle=bundle,
-        words=WORDS,
-        **facts,
+        tiles=tiles,
+        cell=cell,
+        job=job,
+        endings=ENDINGS,
+        num_images=num_images,
+        twice=[image for image in refused if image.reason == TWICE],
+        unread=[image for image in refused if image.reason != TWICE],
     )
 
 
 @router.get("/cases/{case_id}/progress")
-def show_progress(request: Request, *, room: RoomOf, who: Who, case_id: int) -> Response:
-    """How far the reading is; a page that shows it loads anew when it has ended."""
+def show_progress(
+    request: Request, *, room: RoomOf, who: Who, case_id: int, sending: bool = False
+) -> Response:
+    """How far the reading is; a page that shows it loads anew at its end, unless it is `sending` files."""
     with room.database.read() as session:
         case = case_for(session, who.actor, case_id)
         job = _last_job(session, case_id)
     response = page(request, "progress.html", who, case=case, job=job)
-    if case.state != "running":
+    if case.state != "running" and not sending:
         response.headers["HX-Refresh"] = "true"
     return response
 
@@ -148,31 +156,14 @@ def _last_job(session: Session, case_id: int) -> Job | None:
     return session.scalars(jobs).first()
 
 
-def _facts(session: Session, case: Case) -> dict[str, object]:
-    return {
-        "images": images_of(session, case.case_id),
-        "job": _last_job(session, case.case_id),
-        "read": differential(session, case.case_id),
-        "blocks": what_blocks(session, case),
-    }
-
-
-@router.get("/cases/{case_id}/tiles")
-def show_tiles(
-    request: Request,
-    *,
-    room: RoomOf,
-    who: Who,
-    case_id: int,
-    tab: str,
-    order: str = "suspicion",
-    start: Annotated[int, Query(ge=0)] = 0,
-) -> Response:
-    """More tiles of a tab."""
+@router.post("/cases/{case_id}/known")
+def look_up(*, room: RoomOf, who: Changing, case_id: int, sha256s: Text = "") -> dict[str, list[str]]:
+    """Which of these files are in the case, so that they need not be sent again."""
+    asked = [word for word in sha256s.split(",") if word]
+    if len(asked) > MOST_HASHES:
+        raise UsageError(f"expected at most {MOST_HASHES:,} hashes. Received: {len(asked):,}")
     with room.database.read() as session:
-        case = case_for(session, who.actor, case_id)
-        found = gallery.stretch(session, case_id, tab, order, start=start)
-    return page(request, "tiles.html", who, case=case, tab=tab, order=order, found=found)
+        return {"known": known_files(session, who.actor, case_id, asked)}
 
 
 @router.post("/cases/{case_id}/files")
@@ -191,64 +182,3 @@ def take(
         added = add_images(session, who.actor, case_id, came)
     room.worker.call()
     return {"files": [{"name": image.name, "reason": image.reason} for image in added]}
-
-
-@router.post("/cases/{case_id}/decisions")
-def decide_on(
-    *,
-    room: RoomOf,
-    who: Changing,
-    case_id: int,
-    decision: Annotated[str, Form()],
-    cell_ids: Annotated[list[int], Form()],
-) -> dict[str, object]:
-    """Call cells so."""
-    with room.database.write() as session:
-        action_id = decide(session, who.actor, case_id, cell_ids, decision)
-        return _after(session, who.actor, case_id, action_id)
-
-
-@router.post("/cases/{case_id}/approvals")
-def approve_tab(
-    *, room: RoomOf, who: Changing, case_id: int, tab: Annotated[str, Form()]
-) -> dict[str, object]:
-    """Confirm what waits in a tab."""
-    with room.database.write() as session:
-        action_id = approve(session, who.actor, case_id, tab)
-        return _after(session, who.actor, case_id, action_id)
-
-
-@router.post("/cases/{case_id}/undo")
-def take_back(*, room: RoomOf, who: Changing, case_id: int) -> dict[str, object]:
-    """Take the last step back."""
-    with room.database.write() as session:
-        action_id = undo(session, who.actor, case_id)
-        return _after(session, who.actor, case_id, action_id)
-
-
-def _after(session: Session, actor: Actor, case_id: int, action_id: str | None) -> dict[str, object]:
-    case = case_for(session, actor, case_id)
-    return {
-        "action_id": action_id,
-        "state": case.state,
-        "counts": gallery.counts(session, case_id),
-        "blocks": what_blocks(session, case),
-        "differential": {
-            name: share._asdict() for name, share in differential(session, case_id)._asdict().items()
-        },
-    }
-
-
-@router.get("/cases/{case_id}/images/{sha256}.{form}")
-def show_image(*, room: RoomOf, who: Who, case_id: int, sha256: str, form: str) -> Response:
-    """An image of a case: ``png`` as it is kept, ``webp`` as a thumbnail."""
-    with room.database.read() as session:
-        case_for(session, who.actor, case_id)
-        wanted = select(Image.image_id).where(Image.case_id == case_id, Image.stored_sha256 == sha256)
-        if form not in ("png", "webp") or session.scalars(wanted.limit(1)).first() is None:
-            raise NotFoundError("there is no such image in this case")
-    if form == "png":
-        data = room.images.path(sha256).read_bytes()
-    else:
-        data = gallery.thumbnail(room.images.pixels(sha256))
-    return Response(data, media_type=f"image/{form}", headers={"Cache-Control": FOR_GOOD})

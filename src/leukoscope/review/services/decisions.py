@@ -49,8 +49,10 @@ def decide(session: Session, actor: Actor, case_id: int, cell_ids: Sequence[int]
     return _apply(session, actor, case, cells, decision, kind="mark")
 
 
-def approve(session: Session, actor: Actor, case_id: int, tab: str) -> str | None:
+def approve(session: Session, actor: Actor, case_id: int, tab: str, photograph: str = "") -> str | None:
     """Confirm every cell of a tab that nobody has looked at, in one step that the trail calls bulk.
+
+    With ``photograph`` only the cells of that one.
 
     Returns:
         The id of the action, ``None`` where no cell was waiting.
@@ -62,6 +64,8 @@ def approve(session: Session, actor: Actor, case_id: int, tab: str) -> str | Non
         raise UsageError(f"expected a tab of {', '.join(DECISIONS)}. Received: {tab}")
     case = _reviewable(session, actor, case_id)
     waiting = select(Cell).where(Cell.case_id == case_id, Cell.decision == tab, Cell.reviewed_at.is_(None))
+    if photograph:
+        waiting = waiting.where(Cell.photograph == photograph)
     cells = list(session.scalars(waiting.order_by(Cell.cell_id)))
     if not cells:
         return None
@@ -131,8 +135,10 @@ def _apply(
 
 def _take_back(session: Session, actor: Actor, case: Case, steps: Sequence[Decision]) -> None:
     action_id = uuid.uuid4().hex
+    wanted = select(Cell).where(Cell.cell_id.in_([step.cell_id for step in steps]))
+    cells = {cell.cell_id: cell for cell in session.scalars(wanted)}
     for step in steps:
-        cell = session.get_one(Cell, step.cell_id)
+        cell = cells[step.cell_id]
         session.add(_step(actor, cell, action_id, UNDO, step.before))
         cell.decision, cell.reviewed_by, cell.reviewed_at = step.before, step.before_by, step.before_at
         step.is_undone = True
@@ -180,6 +186,11 @@ def fingerprint(done: Sequence[tuple[int, str]]) -> str:
     """
     lines = "".join(f"{cell_id} {decision}\n" for cell_id, decision in sorted(done))
     return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def cells_of(session: Session, action_id: str) -> list[int]:
+    """The cells that an action was done to."""
+    return list(session.scalars(select(Decision.cell_id).where(Decision.action_id == action_id)))
 
 
 def history(session: Session, cell_id: int) -> list[Decision]:

@@ -1,4 +1,4 @@
-"""Cells of a tab, sorted, a stretch at a time; thumbnails that a browser may keep for good."""
+"""Cells of a tab: which ones in which order, their tiles, and who stands before and behind a cell."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
 from leukoscope.errors import UsageError
 from leukoscope.review.store.tables import DECISIONS, Cell, Image
 
 STRETCH = 120
+MOST_TILES = 300
+"""Tiles that are drawn at once, at most."""
 THUMBNAIL = 160
 """Pixels of a thumbnail's side: the largest that the gallery shows, twice the usual one for fine screens."""
 
@@ -23,6 +25,20 @@ ORDERS: dict[str, ColumnElement[Any]] = {
     "uncertainty": func.abs(func.coalesce(Cell.blast_probability, 0.5) - 0.5),
     "position": Cell.position.expression,
 }
+
+
+class View(NamedTuple):
+    """Which cells of a case are looked at, and in which order.
+
+    Attributes:
+        tab: one of the decisions.
+        order: one of :data:`ORDERS`.
+        photograph: only cells of this one; empty for all.
+    """
+
+    tab: str
+    order: str = "suspicion"
+    photograph: str = ""
 
 
 class Tile(NamedTuple):
@@ -47,53 +63,101 @@ class Stretch(NamedTuple):
     num_all: int
 
 
-def counts(session: Session, case_id: int) -> dict[str, tuple[int, int]]:
+class Around(NamedTuple):
+    """Where a cell stands in a tab: its place from 1 of ``num_all``, and who is before and behind it."""
+
+    place: int
+    num_all: int
+    before: int | None
+    after: int | None
+
+
+def counts(session: Session, case_id: int, photograph: str = "") -> dict[str, tuple[int, int]]:
     """Of each tab how many cells it holds, and how many of these nobody has looked at."""
     unseen = func.count().filter(Cell.reviewed_at.is_(None))
     found = select(Cell.decision, func.count(), unseen).where(Cell.case_id == case_id).group_by(Cell.decision)
+    if photograph:
+        found = found.where(Cell.photograph == photograph)
     counted = {name: (num, waiting) for name, num, waiting in session.execute(found)}
     return {name: counted.get(name, (0, 0)) for name in DECISIONS}
 
 
+def cell_ids(session: Session, case_id: int, view: View) -> list[int]:
+    """All cells of a view, in its order.
+
+    Raises:
+        UsageError: for an unknown tab or order.
+    """
+    return list(session.scalars(_ordered(select(Cell.cell_id), case_id, view)))
+
+
+def around(session: Session, case_id: int, view: View, cell_id: int) -> Around | None:
+    """Where a cell stands in a view; ``None`` where it is not in it."""
+    ids = cell_ids(session, case_id, view)
+    if cell_id not in ids:
+        return None
+    place = ids.index(cell_id)
+    before = ids[place - 1] if place else None
+    return Around(place + 1, len(ids), before, ids[place + 1] if place + 1 < len(ids) else None)
+
+
 def stretch(
-    session: Session, case_id: int, tab: str, order: str = "suspicion", *, start: int = 0, num: int = STRETCH
+    session: Session,
+    case_id: int,
+    tab: str,
+    order: str = "suspicion",
+    *,
+    photograph: str = "",
+    start: int = 0,
+    num: int = STRETCH,
 ) -> Stretch:
     """Tiles of a tab from ``start`` on.
 
     Raises:
         UsageError: for an unknown tab or order, or places that are none.
     """
-    if tab not in DECISIONS or order not in ORDERS or start < 0 or not 1 <= num <= 1000:
+    if start < 0 or not 1 <= num <= 1000:
+        raise UsageError(f"expected a start from 0 and 1 to 1,000 tiles. Received: {start}, {num}")
+    view = View(tab, order, photograph)
+    shown = _ordered(_tiles(), case_id, view).limit(num).offset(start)
+    num_all = counts(session, case_id, photograph)[tab][0]
+    return Stretch([_tile(row) for row in session.execute(shown)], start, num_all)
+
+
+def tiles(session: Session, case_id: int, wanted: Sequence[int]) -> list[Tile]:
+    """The tiles of these cells, as far as they are of this case, in the order asked for.
+
+    Raises:
+        UsageError: for more than :data:`MOST_TILES`.
+    """
+    if len(wanted) > MOST_TILES:
+        raise UsageError(f"expected at most {MOST_TILES} cells. Received: {len(wanted)}")
+    found = session.execute(_tiles().where(Cell.case_id == case_id, Cell.cell_id.in_(wanted)))
+    known = {tile.cell_id: tile for tile in map(_tile, found)}
+    return [known[cell_id] for cell_id in wanted if cell_id in known]
+
+
+def _ordered(query: Select[Any], case_id: int, view: View) -> Select[Any]:
+    if view.tab not in DECISIONS or view.order not in ORDERS:
         raise UsageError(
             f"expected a tab of {', '.join(DECISIONS)}, an order of {', '.join(ORDERS)}. "
-            f"Received: {tab}, {order}"
+            f"Received: {view.tab}, {view.order}"
         )
-    mine = (Cell.case_id == case_id) & (Cell.decision == tab)
-    num_all = session.scalar(select(func.count()).select_from(Cell).where(mine)) or 0
-    found = (
-        select(Cell, Image.name, Image.stored_sha256)
-        .join(Image, Image.image_id == Cell.image_id)
-        .where(mine)
-        .order_by(ORDERS[order], Cell.cell_id)
-        .limit(num)
-        .offset(start)
-    )
-    tiles = [_tile(cell, name, sha256 or "") for cell, name, sha256 in session.execute(found)]
-    return Stretch(tiles, start, num_all)
+    query = query.where(Cell.case_id == case_id, Cell.decision == view.tab)
+    if view.photograph:
+        query = query.where(Cell.photograph == view.photograph)
+    return query.order_by(ORDERS[view.order], Cell.cell_id)
 
 
-def _tile(cell: Cell, name: str, sha256: str) -> Tile:
-    return Tile(
-        cell.cell_id,
-        name,
-        cell.decision,
-        cell.model_decision,
-        cell.reason,
-        cell.blast_probability,
-        cell.row.get("quality"),
-        cell.reviewed_at is not None,
-        sha256,
-    )
+def _tiles() -> Select[Any]:
+    columns = (Cell.cell_id, Image.name, Cell.decision, Cell.model_decision, Cell.reason)
+    more = (Cell.blast_probability, Cell.row, Cell.reviewed_at, Image.stored_sha256)
+    return select(*columns, *more).join(Image, Image.image_id == Cell.image_id)
+
+
+def _tile(found: Any) -> Tile:
+    *known, row, reviewed_at, sha256 = found
+    return Tile(*known, row.get("quality"), reviewed_at is not None, sha256 or "")
 
 
 def thumbnail(pixels: np.ndarray) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from leukoscope.errors import LeukoscopeError
@@ -26,6 +26,26 @@ def check_open(case: Case) -> None:
     """Raise :class:`ConflictError` for a signed case."""
     if case.state == "signed":
         raise ConflictError("the case is signed, and read-only", hint="reopen it first, with a reason")
+
+
+def known_files(session: Session, actor: Actor, case_id: int, sha256s: Iterable[str]) -> list[str]:
+    """Those of these hashes whose files came for a case before, whatever became of them.
+
+    Raises:
+        NotFoundError: when there is no such case for this person.
+    """
+    case_for(session, actor, case_id)
+    came = select(Image.received_sha256).where(Image.case_id == case_id)
+    wanted = came.where(Image.received_sha256.in_(list(sha256s))).distinct()
+    return list(session.scalars(wanted))
+
+
+def untaken(session: Session, case_id: int) -> tuple[list[Image], int]:
+    """The files of a case that were not taken, in the order in which they came; and how many came at all."""
+    mine = Image.case_id == case_id
+    refused = select(Image).where(mine, Image.reason.is_not(None)).order_by(Image.image_id)
+    num_all = session.scalar(select(func.count()).select_from(Image).where(mine)) or 0
+    return list(session.scalars(refused)), num_all
 
 
 def add_images(session: Session, actor: Actor, case_id: int, files: Iterable[Received]) -> list[Image]:

@@ -1,0 +1,168 @@
+"""The gallery of a case: its order, its tiles, what is decided in it, and how the case stands afterwards."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Form, Query, Request, Response
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from leukoscope.errors import UsageError
+from leukoscope.review.auth.rights import Actor, NotFoundError, case_for
+from leukoscope.review.room import Room
+from leukoscope.review.routes.asking import Asking, Changing, RoomOf, Who, page, templates
+from leukoscope.review.services import gallery
+from leukoscope.review.services.decisions import approve, cells_of, decide, undo
+from leukoscope.review.services.differential import WORDS, by_photograph, differential
+from leukoscope.review.services.gallery import View
+from leukoscope.review.services.preferences import ACTIONS, keys_of, shown_key
+from leukoscope.review.services.signing import what_blocks
+from leukoscope.review.store.tables import Case, Cell, Image, User
+
+router = APIRouter(include_in_schema=False)
+
+Text = Annotated[str, Form()]
+FOR_GOOD = "private, max-age=31536000, immutable"
+
+
+def view_asked(tab: str = "", order: str = "suspicion", photograph: str = "") -> View:
+    """The view that an address names."""
+    return View(tab, order, photograph)
+
+
+def view_sent(tab: Text = "", order: Text = "suspicion", photograph: Text = "") -> View:
+    """The view that a form names."""
+    return View(tab, order, photograph)
+
+
+AskedView = Annotated[View, Depends(view_asked)]
+SentView = Annotated[View, Depends(view_sent)]
+
+
+def standing(session: Session, room: Room, case: Case, view: View) -> dict[str, Any]:
+    """How a case stands, as the templates show it beside a view of its cells."""
+    return {
+        "case": case,
+        "view": view,
+        "bundle": room.bundles.open(case.bundle_id).info,
+        "counts": gallery.counts(session, case.case_id, view.photograph),
+        "read": differential(session, case.case_id),
+        "photographs": by_photograph(session, case.case_id),
+        "blocks": what_blocks(session, case),
+        "words": WORDS,
+    }
+
+
+def keys_for(session: Session, actor: Actor) -> dict[str, Any]:
+    """The keys of a person, as the templates list them."""
+    keys = keys_of(session.get_one(User, actor.user_id))
+    return {"keys": keys, "actions": ACTIONS, "shown_key": shown_key}
+
+
+@router.get("/cases/{case_id}/order")
+def show_order(*, room: RoomOf, who: Who, case_id: int, view: AskedView) -> dict[str, object]:
+    """All cells of a view in its order, by number alone: 5,000 are 35 kB."""
+    with room.database.read() as session:
+        case = case_for(session, who.actor, case_id)
+        ids = gallery.cell_ids(session, case_id, view)
+        return {"version": case.version, "cells": ids}
+
+
+@router.get("/cases/{case_id}/tiles")
+def show_tiles(
+    request: Request, *, room: RoomOf, who: Who, case_id: int, cells: Annotated[str, Query()] = ""
+) -> Response:
+    """The tiles of these cells."""
+    with room.database.read() as session:
+        case = case_for(session, who.actor, case_id)
+        tiles = gallery.tiles(session, case_id, _numbers(cells))
+    return page(request, "tiles.html", who, case=case, tiles=tiles)
+
+
+def _numbers(text: str) -> list[int]:
+    words = [word for word in text.split(",") if word]
+    if not all(word.isascii() and word.isdigit() and len(word) < 16 for word in words):
+        raise UsageError(f"expected the numbers of cells, with commas. Received: {text[:80]!r}")
+    return [int(word) for word in words]
+
+
+@router.get("/cases/{case_id}/standing")
+def show_standing(*, room: RoomOf, who: Who, case_id: int, version: int, view: AskedView) -> Any:
+    """What others changed since a version of the case; empty where nothing."""
+    with room.database.read() as session:
+        if case_for(session, who.actor, case_id).version == version:
+            return Response(status_code=204)
+        return _after(session, room, who, case_id, view)
+
+
+@router.post("/cases/{case_id}/decisions")
+def decide_on(
+    *,
+    room: RoomOf,
+    who: Changing,
+    case_id: int,
+    decision: Text,
+    view: SentView,
+    cells: Text = "",
+    cell_ids: Annotated[list[int] | None, Form()] = None,
+) -> dict[str, object]:
+    """Call cells so: ``cells`` with commas between them, for thousands; or ``cell_ids`` one by one."""
+    with room.database.write() as session:
+        action_id = decide(session, who.actor, case_id, [*_numbers(cells), *(cell_ids or [])], decision)
+        return _after(session, room, who, case_id, view, action_id=action_id)
+
+
+@router.post("/cases/{case_id}/approvals")
+def approve_tab(*, room: RoomOf, who: Changing, case_id: int, view: SentView) -> dict[str, object]:
+    """Confirm what waits in a tab."""
+    with room.database.write() as session:
+        action_id = approve(session, who.actor, case_id, view.tab, view.photograph)
+        return _after(session, room, who, case_id, view, action_id=action_id)
+
+
+@router.post("/cases/{case_id}/undo")
+def take_back(*, room: RoomOf, who: Changing, case_id: int, view: SentView) -> dict[str, object]:
+    """Take the last step back."""
+    with room.database.write() as session:
+        action_id = undo(session, who.actor, case_id)
+        return _after(session, room, who, case_id, view, action_id=action_id)
+
+
+def _after(
+    session: Session, room: Room, who: Asking, case_id: int, view: View, *, action_id: str | None = None
+) -> dict[str, object]:
+    case = case_for(session, who.actor, case_id)
+    values = standing(session, room, case, view)
+    touched = cells_of(session, action_id) if action_id else []
+    return {
+        "action_id": action_id,
+        "cells": touched,
+        "now": _now(session, touched),
+        "version": case.version,
+        "state": case.state,
+        "counts": values["counts"],
+        "blocks": values["blocks"],
+        "standing": templates.get_template("case_standing.html").render(who=who, **values),
+    }
+
+
+def _now(session: Session, cell_ids: list[int]) -> dict[str, int]:
+    """How many of these cells are called what."""
+    return Counter(session.scalars(select(Cell.decision).where(Cell.cell_id.in_(cell_ids))))
+
+
+@router.get("/cases/{case_id}/images/{sha256}.{form}")
+def show_image(*, room: RoomOf, who: Who, case_id: int, sha256: str, form: str) -> Response:
+    """An image of a case: ``png`` as it is kept, ``webp`` as a thumbnail."""
+    with room.database.read() as session:
+        case_for(session, who.actor, case_id)
+        wanted = select(Image.image_id).where(Image.case_id == case_id, Image.stored_sha256 == sha256)
+        if form not in ("png", "webp") or session.scalars(wanted.limit(1)).first() is None:
+            raise NotFoundError("there is no such image in this case")
+    if form == "png":
+        data = room.images.path(sha256).read_bytes()
+    else:
+        data = room.derived.get("thumbnails", sha256, lambda: gallery.thumbnail(room.images.pixels(sha256)))
+    return Response(data, media_type=f"image/{form}", headers={"Cache-Control": FOR_GOOD})
