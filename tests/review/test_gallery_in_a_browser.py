@@ -448,3 +448,27 @@ def test_what_broke_off_is_gone_on_with(page, live, small, signer):
     page.get_by_role("button", name="Go on").click()
     page.wait_for_selector("#gallery")
     assert sum(called(live, case_id).values()) == 3
+
+
+def test_the_worklist_refreshes_under_the_hand_and_is_searched_and_sorted(page, live, signer):
+    room = live.room
+    with room.database.write() as session:
+        for number in range(60):
+            fields = {"priority": "urgent" if number == 7 else "routine", "subject_id": f"W-{number}"}
+            point = room.operating_point
+            made = {"team_id": 1, "bundle": room.bundle_row(), "operating_point": point}
+            make_case(session, signer, **fields, **made)
+    page.goto(f"{live.address}/")
+    page.locator("#by-priority").click()
+    assert page.locator("tbody th").first.inner_text() == "W-7"
+    page.locator("#by-state").focus()
+    with room.database.write() as session:
+        make_case(session, signer, subject_id="W-LATE", priority="urgent", **made)
+    until(page, "document.querySelector('tbody th').textContent.includes('W-LATE')")
+    assert page.evaluate("document.activeElement.id") == "by-state"
+    page.locator("#page-after").click()
+    until(page, "document.querySelector('.pages').textContent.includes('page 2')")
+    page.get_by_label("Search").fill("w-5")
+    until(page, "document.querySelectorAll('tbody tr').length === 11")
+    assert page.evaluate("document.activeElement.id") == "text"
+    assert barriers(page) == []
