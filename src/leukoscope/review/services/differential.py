@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -67,8 +68,14 @@ def differential(session: Session, case_id: int) -> Differential:
 def by_photograph(session: Session, case_id: int) -> dict[str, Differential]:
     """The same of each photograph, in the order of their names; empty where none is known."""
     rows = _counted(session, case_id)
-    names = sorted({row[0] for row in rows} - {""})
+    names = sorted({row[0] for row in rows} - {""}, key=_natural)
     return {name: _read([row for row in rows if row[0] == name]) for name in names}
+
+
+def _natural(name: str) -> list[tuple[bool, int, str]]:
+    """A key by which names are in the order that people count in: 7_2 before 7_10."""
+    parts = re.split(r"([0-9]+)", name)
+    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
 
 _Row = tuple[str, str, str, int]
