@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from leukoscope.errors import UsageError
-from leukoscope.review.auth.rights import Actor, NotFoundError, case_for
+from leukoscope.review.auth.rights import Actor, NotFoundError, case_for, visible
 from leukoscope.review.room import Room
 from leukoscope.review.routes.asking import Asking, Changing, RoomOf, Who, page, templates
 from leukoscope.review.services import gallery
@@ -156,13 +156,17 @@ def _now(session: Session, cell_ids: list[int]) -> dict[str, int]:
 @router.get("/cases/{case_id}/images/{sha256}.{form}")
 def show_image(*, room: RoomOf, who: Who, case_id: int, sha256: str, form: str) -> Response:
     """An image of a case: ``png`` as it is kept, ``webp`` as a thumbnail."""
+    who.actor.need("read")
     with room.database.read() as session:
-        case_for(session, who.actor, case_id)
-        wanted = select(Image.image_id).where(Image.case_id == case_id, Image.stored_sha256 == sha256)
+        # One query, since a page asks for dozens.
+        mine = select(Image.image_id).join(Case, Case.case_id == Image.case_id).where(visible(who.actor))
+        wanted = mine.where(Image.case_id == case_id, Image.stored_sha256 == sha256)
         if form not in ("png", "webp") or session.scalars(wanted.limit(1)).first() is None:
             raise NotFoundError("there is no such image in this case")
     if form == "png":
         data = room.images.path(sha256).read_bytes()
     else:
-        data = room.derived.get("thumbnails", sha256, lambda: gallery.thumbnail(room.images.pixels(sha256)))
+        data = room.derived.get(
+            gallery.THUMBNAILS, sha256, lambda: gallery.thumbnail(room.images.pixels(sha256))
+        )
     return Response(data, media_type=f"image/{form}", headers={"Cache-Control": FOR_GOOD})
