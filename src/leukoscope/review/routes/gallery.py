@@ -15,7 +15,7 @@ from leukoscope.review.room import Room
 from leukoscope.review.routes.asking import Asking, Changing, RoomOf, Who, page, templates
 from leukoscope.review.services import gallery
 from leukoscope.review.services.decisions import approve, cells_of, decide, undo
-from leukoscope.review.services.differential import WORDS, by_photograph, differential
+from leukoscope.review.services.differential import WORDS, readings
 from leukoscope.review.services.gallery import View
 from leukoscope.review.services.preferences import ACTIONS, keys_of, shown_key
 from leukoscope.review.services.signing import what_blocks
@@ -43,13 +43,14 @@ SentView = Annotated[View, Depends(view_sent)]
 
 def standing(session: Session, room: Room, case: Case, view: View) -> dict[str, Any]:
     """How a case stands, as the templates show it beside a view of its cells."""
+    whole, parts = readings(session, case.case_id)
     return {
         "case": case,
         "view": view,
         "bundle": room.bundles.open(case.bundle_id).info,
         "counts": gallery.counts(session, case.case_id, view.photograph),
-        "read": differential(session, case.case_id),
-        "photographs": by_photograph(session, case.case_id),
+        "read": whole,
+        "photographs": parts,
         "blocks": what_blocks(session, case),
         "words": WORDS,
     }
@@ -111,7 +112,7 @@ def decide_on(
     """Call cells so: ``cells`` with commas between them, for thousands; or ``cell_ids`` one by one."""
     with room.database.write() as session:
         action_id = decide(session, who.actor, case_id, [*_numbers(cells), *(cell_ids or [])], decision)
-        return _after(session, room, who, case_id, view, action_id=action_id)
+    return _done(room, who, case_id, view, action_id)
 
 
 @router.post("/cases/{case_id}/approvals")
@@ -119,7 +120,7 @@ def approve_tab(*, room: RoomOf, who: Changing, case_id: int, view: SentView) ->
     """Confirm what waits in a tab."""
     with room.database.write() as session:
         action_id = approve(session, who.actor, case_id, view.tab, view.photograph)
-        return _after(session, room, who, case_id, view, action_id=action_id)
+    return _done(room, who, case_id, view, action_id)
 
 
 @router.post("/cases/{case_id}/undo")
@@ -127,6 +128,12 @@ def take_back(*, room: RoomOf, who: Changing, case_id: int, view: SentView) -> d
     """Take the last step back."""
     with room.database.write() as session:
         action_id = undo(session, who.actor, case_id)
+    return _done(room, who, case_id, view, action_id)
+
+
+def _done(room: Room, who: Asking, case_id: int, view: View, action_id: str | None) -> dict[str, object]:
+    """How the case stands when a step is kept; read by itself, so that the next writer need not wait."""
+    with room.database.read() as session:
         return _after(session, room, who, case_id, view, action_id=action_id)
 
 

@@ -74,18 +74,31 @@ def shares(counted: Sequence[Counter[str]]) -> list[Share]:
     ]
 
 
+class Readings(NamedTuple):
+    """Those of a whole case, and of each photograph in the order of their names, where any is known."""
+
+    whole: Differential
+    by_photograph: dict[str, Differential]
+
+
+def readings(session: Session, case_id: int) -> Readings:
+    """All of them, counted once."""
+    rows, groups = _counted(session, case_id), dict[str, list[_Row]]()
+    for row in rows:
+        groups.setdefault(row[0], []).append(row)
+    names = sorted(groups.keys() - {""}, key=_natural)
+    whole, *parts = _read([rows, *(groups[name] for name in names)])
+    return Readings(whole, dict(zip(names, parts, strict=True)))
+
+
 def differential(session: Session, case_id: int) -> Differential:
     """Of all cells of a case."""
-    return _read([_counted(session, case_id)])[0]
+    return readings(session, case_id).whole
 
 
 def by_photograph(session: Session, case_id: int) -> dict[str, Differential]:
     """The same of each photograph, in the order of their names; empty where none is known."""
-    groups = dict[str, list[_Row]]()
-    for row in _counted(session, case_id):
-        groups.setdefault(row[0], []).append(row)
-    names = sorted(groups.keys() - {""}, key=_natural)
-    return dict(zip(names, _read([groups[name] for name in names]), strict=True))
+    return readings(session, case_id).by_photograph
 
 
 def _natural(name: str) -> list[tuple[bool, int, str]]:
