@@ -38,12 +38,24 @@ def probability(row: Row, info: BundleInfo) -> list[str]:
         return ["There is no probability: the model was not asked, or could not answer."]
     who = f" ({info.calibration.subjects})" if info.calibration.subjects else ""
     words = [
-        f"Of 100 cells with this value, about {100 * p:.0f} were blasts in the calibration data{who}.",
+        f"Of 100 cells with this value, {_of_hundred(p)} were blasts in the calibration data{who}.",
         "Among people with another share of blasts the value means something else.",
     ]
     if raw is not None:
         words.append(f"Before calibration the model said {raw:.2f}.")
     return words
+
+
+def _of_hundred(p: float) -> str:
+    """How many of a hundred, where a whole number would say none or all.
+
+    >>> _of_hundred(0.832), _of_hundred(0.9991), _of_hundred(0.001)
+    ('about 83', 'more than 99', 'fewer than 1')
+    """
+    num = round(100 * p)
+    if num in (0, 100) and p not in (0, 1):
+        return "more than 99" if num else "fewer than 1"
+    return f"about {num}"
 
 
 def thresholds(point: OperatingPoint) -> str:
