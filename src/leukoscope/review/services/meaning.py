@@ -16,11 +16,19 @@ Row = Mapping[str, Any]
 
 
 class Length(NamedTuple):
-    """A measure of a cell: in pixels, and in micrometres (square ones for an area) where a scale is known."""
+    """A measure of a cell.
+
+    Attributes:
+        name: width, height or area.
+        pixels: of the original.
+        micrometres: square ones for an area; ``None`` where the bundle states no scale.
+        medians: class -> pixels of its training cells in the middle; empty where the bundle does not say.
+    """
 
     name: str
     pixels: float
     micrometres: float | None
+    medians: dict[str, float]
 
 
 class Flag(NamedTuple):
@@ -114,8 +122,14 @@ def size(row: Row, info: BundleInfo) -> list[Length]:
     """Width, height and area of a cell; empty where none is segmented."""
     scale = info.preprocess.micrometres_per_pixel
     kinds = {"width": ("cell_width", 1), "height": ("cell_height", 1), "area": ("cell_area", 2)}
+    known = info.median_sizes or {}
     return [
-        Length(name, row[column], None if scale is None else row[column] * scale**power)
+        Length(
+            name,
+            row[column],
+            None if scale is None else row[column] * scale**power,
+            {label: getattr(middle, name) for label, middle in known.items()},
+        )
         for name, (column, power) in kinds.items()
         if row.get(column) is not None
     ]
