@@ -11,6 +11,7 @@ from leukoscope.bundle.privacy import salted, unnamed
 from leukoscope.bundle.read import open_bundle
 from leukoscope.evaluation.calibration import Calibration
 from leukoscope.evaluation.partitions import read_partitions
+from leukoscope.evaluation.people import PersonReading
 from leukoscope.evaluation.table import PredictionTable
 
 CITATION = "Gupta & Gupta 2019, The Cancer Imaging Archive, doi 10.7937/tcia.2019.dc64i46r"
@@ -103,6 +104,25 @@ def test_the_ruler_and_people_stand_beside_the_figures(tiny_bundle, judged):
     left = evidence.without["H3"]["auroc"]
     assert f"| H3 | {left.estimate:.3f}" in text and left.estimate > auroc.estimate
     assert "| H3 | normal | 25 | 0.00 | 1.00 |" in text and "worst 0.000 (0.000 to " in text
+
+
+def test_what_people_read_at_the_operating_points_is_told_without_their_names(tiny_bundle):
+    point = open_bundle(tiny_bundle).info.operating_points[0].name
+    people = tuple(
+        PersonReading(label=label, num_cells=50, num_judged=num, blast_fraction=share)
+        for label, num, share in [
+            ("normal", 40, 0.0),
+            ("normal", 20, 0.125),
+            ("normal", 30, 0.5),
+            ("normal", 19, 1.0),
+            ("blast", 40, 0.75),
+        ]
+    )
+    text = card_of(tiny_bundle, reference_readings={point: people})
+    assert f"| {point} | healthy | 3 | 0.125 | 0.000 | 0.500 | 1 |" in text
+    assert f"| {point} | leukaemic | 1 | 0.750 | 0.750 | 0.750 | 0 |" in text
+    assert "at least 20 judged cells" in text
+    assert "What people read" in text and "What people read" not in card_of(tiny_bundle)
 
 
 def test_a_demonstration_says_so_at_the_top(tiny_bundle):

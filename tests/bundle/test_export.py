@@ -6,11 +6,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from leukoscope.bundle.export import export_bundle
+from leukoscope.bundle.export import export_bundle, restate_bundle
 from leukoscope.bundle.format import SUBJECTS
 from leukoscope.bundle.read import open_bundle, verify_bundle
 from leukoscope.bundle.write import write_bundle
 from leukoscope.errors import BundleError
+from leukoscope.evaluation.people import PersonReading
 
 
 @pytest.mark.parametrize("name", ["again.leuko", "again.zip"])
@@ -55,6 +56,25 @@ def test_an_altered_bundle_is_not_passed_on(make_bundle, tmp_path):
         with pytest.raises(BundleError):
             export_bundle(source, tmp_path / "n.leuko")
     assert [file.name for file in tmp_path.iterdir()] == ["m.leuko"]
+
+
+def test_more_facts_change_the_card_and_the_id_and_nothing_else(tiny_bundle, tmp_path):
+    point = open_bundle(tiny_bundle).info.operating_points[0].name
+    people = (PersonReading(label="normal", num_cells=30, num_judged=25, blast_fraction=0.04),)
+    path = restate_bundle(tiny_bundle, tmp_path / "m.leuko", reference_readings={point: people})
+    before, after = open_bundle(tiny_bundle), open_bundle(path)
+    assert after.bundle_id != before.bundle_id and verify_bundle(path).holds
+    assert after.info.reference_readings == {point: people} and "0.040" in after.card
+    changed = {name for name, digest in after.info.files.items() if before.info.files[name] != digest}
+    assert changed == {"CARD.md"}
+    back = restate_bundle(path, path, reference_readings=None)
+    assert open_bundle(back).bundle_id == before.bundle_id
+
+
+def test_readings_at_an_unknown_operating_point_are_refused(tiny_bundle, tmp_path):
+    with pytest.raises(BundleError, match="no operating point"):
+        restate_bundle(tiny_bundle, tmp_path / "m.leuko", reference_readings={"other": ()})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_other_folders_are_left_alone(tiny_bundle, tmp_path):

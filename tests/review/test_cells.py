@@ -17,6 +17,7 @@ from leukoscope.bundle.read import open_bundle
 from leukoscope.cells.decode import decode
 from leukoscope.cells.quality import FLAGS, examine
 from leukoscope.errors import UsageError
+from leukoscope.evaluation.sizes import MedianSize
 from leukoscope.explain.class_map import class_map
 from leukoscope.inference.predictor import load
 from leukoscope.review.app import create_app
@@ -170,12 +171,17 @@ ROW = {
     "cell_area": 30_000,
 }
 
+MIDDLE = {
+    "blast": MedianSize(num_cells=9, width=220, height=217, area=36_000),
+    "normal": MedianSize(num_cells=8, width=181, height=180, area=25_000),
+}
+
 
 def test_numbers_are_said_in_words_as_the_bundle_has_them(make_bundle, tmp_path):
     from leukoscope.cells.preprocess import Preprocess
 
     scaled = Preprocess(field=384, size=32, micrometres_per_pixel=0.05)
-    info = open_bundle(make_bundle(tmp_path / "scaled.leuko", preprocess=scaled)).info
+    info = open_bundle(make_bundle(tmp_path / "scaled.leuko", preprocess=scaled, median_sizes=MIDDLE)).info
     assert "Of 100 cells with this value, about 83 were blasts in the calibration data (nobody)." in (
         meaning.probability(ROW, info)
     )
@@ -192,9 +198,9 @@ def test_numbers_are_said_in_words_as_the_bundle_has_them(make_bundle, tmp_path)
         ("blank", True),
     ]
     assert meaning.size(ROW, info) == [
-        ("width", 200, pytest.approx(10.0)),
-        ("height", 180, pytest.approx(9.0)),
-        ("area", 30_000, pytest.approx(75.0)),
+        ("width", 200, pytest.approx(10.0), {"blast": 220, "normal": 181}),
+        ("height", 180, pytest.approx(9.0), {"blast": 217, "normal": 180}),
+        ("area", 30_000, pytest.approx(75.0), {"blast": 36_000, "normal": 25_000}),
     ]
     alone = info.ruler.predict(pl.DataFrame({"cell_width": [200], "cell_height": [180]}))[0]
     ratio = 200 * 180 / np.exp(10.5)
@@ -209,7 +215,7 @@ def test_what_a_bundle_or_a_cell_lacks_is_said_and_not_made_up(make_bundle, tmp_
     assert "no reference cells" in meaning.novelty(nothing, info)
     assert meaning.flags(nothing, info) == meaning.size(nothing, info) == []
     assert meaning.compared_size(ROW, info) == []
-    assert meaning.size(ROW, info)[0].micrometres is None
+    assert meaning.size(ROW, info)[0][2:] == (None, {})
 
 
 def test_every_reason_has_its_words():

@@ -17,6 +17,7 @@ from leukoscope.errors import ConfigError, TrainingError, UsageError
 from leukoscope.evaluation.calibration import fit_temperature
 from leukoscope.evaluation.conformal import covering
 from leukoscope.evaluation.evaluate import evaluate
+from leukoscope.evaluation.people import read_people
 from leukoscope.evaluation.recalibrate import fit_table
 from leukoscope.evaluation.table import PredictionTable
 from leukoscope.inference.inputs import resolve
@@ -93,6 +94,29 @@ class TestOneRun:
         expected = roc_auc_score(rows["label"] == "blast", rows["blast_probability"])
         assert open_bundle(run.bundle).info.metrics["auroc"].estimate == pytest.approx(expected, abs=1e-6)
 
+    def test_people_read_what_its_own_decisions_say(self, run):
+        """At the point that decides: cells left open as novel or for their quality are in no share."""
+        rows = PredictionTable.read(run.predictions).frame.filter(pl.col("split") == "test")
+        expected = []
+        for _, cells in rows.group_by("subject_id"):
+            calls = cells["decision"].to_list()
+            judged = len(calls) - calls.count("indeterminate")
+            share = calls.count("blast") / judged if judged else None
+            expected.append((cells["label"][0], len(calls), judged, share))
+        info = open_bundle(run.bundle).info
+        found = info.reference_readings[info.operating_points[0].name]
+        assert sorted([tuple(dict(row).values()) for row in found], key=repr) == sorted(expected, key=repr)
+        assert set(info.reference_readings) == {point.name for point in info.operating_points}
+
+    def test_says_how_large_the_cells_that_it_was_fitted_on_are(self, run, holdout):
+        train = Manifest.read(holdout).frame.filter(pl.col("split") == "train")
+        middle = open_bundle(run.bundle).info.median_sizes
+        assert set(middle) == {"blast", "normal"}
+        for label, found in middle.items():
+            measured = train.filter(pl.col("label") == label).select("cell_width", "cell_height", "cell_area")
+            medians = np.median(measured.to_numpy(), axis=0)
+            assert [found.width, found.height, found.area] == medians.tolist()
+
     def test_calibration_and_threshold_come_from_the_calibration_subjects_alone(self, run):
         info = open_bundle(run.bundle).info
         rows = PredictionTable.read(run.predictions).frame.filter(pl.col("split") == "calibration")
@@ -146,6 +170,7 @@ class TestOneRun:
         np.testing.assert_allclose(same.novelty, bundle.novelty, rtol=2e-3, atol=2e-3)
         assert same.subjects.equals(bundle.subjects), "nobody new fitted anything"
         assert again.metrics == ours.metrics and bundle.bundle_id in again.metrics_on
+        assert ours.reference_readings and again.reference_readings is None, "they are of other thresholds"
 
     def test_says_synthetic(self, run):
         assert open_bundle(run.bundle).info.training_data.synthetic
@@ -250,6 +275,14 @@ class TestFolds:
         assert reading.sensitivity.estimate == pytest.approx(frame["called"].to_numpy()[table.y].mean())
         decided = frame.filter(pl.col("decision") != "indeterminate")  # the rest is novel
         assert decided.height > 10 and ((decided["decision"] == "blast") == decided["called"]).all()
+
+    def test_the_model_to_ship_says_what_people_of_all_folds_read_at_its_own_thresholds(self, folds):
+        _, run = folds
+        info = open_bundle(run.bundle).info
+        pool = PredictionTable.read(run.predictions)
+        assert info.reference_readings == read_people([pool], info.operating_points)
+        num_people = pool.frame["subject_id"].n_unique()
+        assert [len(read) for read in info.reference_readings.values()] == [num_people, num_people]
 
     def test_a_bias_does_not_learn_from_the_shares_of_the_other_folds(self, folds):
         """Two folds with opposite shares of blasts and one model, which knows the log likelihood ratio: the

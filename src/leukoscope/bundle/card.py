@@ -12,8 +12,10 @@ from leukoscope.evaluation.guideline_answers import INTENDED_USE, bundle_answers
 from leukoscope.evaluation.guidelines import NO_CERTIFICATE, crosswalk
 from leukoscope.evaluation.paired import Difference
 from leukoscope.evaluation.partitions import Evidence
+from leukoscope.evaluation.people import PeopleSummary, summarise_people
 from leukoscope.evaluation.quantisation import judged_words, rows_for_people
 from leukoscope.evaluation.readings import Metric
+from leukoscope.evaluation.subject_table import MIN_CELLS
 
 SYNTHETIC = "SYNTHETIC: trained on drawn cells. It knows nothing about real ones."
 NUM_HARDEST = 8
@@ -26,7 +28,18 @@ LEAKY = (
 
 def card(info: BundleInfo) -> str:
     """The card as Markdown."""
-    sections = (_head, _use, _data, _metrics, _quantisation, _decisions, _limits, _guidelines, _making)
+    sections = (
+        _head,
+        _use,
+        _data,
+        _metrics,
+        _readings,
+        _quantisation,
+        _decisions,
+        _limits,
+        _guidelines,
+        _making,
+    )
     return "\n\n".join(paragraph for section in sections for paragraph in section(info)) + "\n"
 
 
@@ -172,6 +185,35 @@ def _people(evidence: Evidence) -> Iterator[str]:
             for row in hardest
         ],
     )
+
+
+def _readings(info: BundleInfo) -> Iterator[str]:
+    if not info.reference_readings:
+        return
+    found = {
+        point.name: summarise_people(info.reference_readings[point.name], info.positive_classes)
+        for point in info.operating_points
+        if point.name in info.reference_readings
+    }
+    yield "## What people read at the operating points"
+    yield (
+        f"Share of a person's judged cells called blast, people with at least {MIN_CELLS} judged cells; "
+        "indeterminate cells are in no share. They are the people that the figures above are of; whom the "
+        "thresholds were fitted on stands below. Not a blast count."
+    )
+    yield _table(
+        ("operating point", "people", "number", "median", "lowest", "highest", "with fewer cells"),
+        [
+            (name, {"normal": "healthy", "blast": "leukaemic"}[kind.kind], *_people_cells(kind))
+            for name, kinds in found.items()
+            for kind in kinds
+        ],
+    )
+
+
+def _people_cells(kind: PeopleSummary) -> tuple[str, ...]:
+    shares = ("–" if value is None else f"{value:.3f}" for value in (kind.median, kind.lowest, kind.highest))
+    return str(kind.num_people), *shares, str(kind.num_left_out)
 
 
 def _quantisation(info: BundleInfo) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Repack a bundle: folder or zip, with or without the names of subjects."""
+"""Repack a bundle: folder or zip, with or without the names of subjects, or with more facts about it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from leukoscope.bundle.format import INFO, MODEL_DATA, WEIGHTS
 from leukoscope.bundle.read import Bundle, open_bundle
-from leukoscope.bundle.write import check_free, put_in_place, write_bundle
+from leukoscope.bundle.write import check_free, finish, put_in_place, write_bundle
 
 
 def export_bundle(source: Bundle | Path | str, out: Path | str, *, private: bool = False) -> Path:
@@ -39,6 +39,33 @@ def export_bundle(source: Bundle | Path | str, out: Path | str, *, private: bool
         for file in bundle.info.files:
             bundle.copy(file, folder / file)
         (folder / INFO).write_bytes(bundle.files.read(INFO))
+        put_in_place(folder, target)
+    return target
+
+
+def restate_bundle(source: Bundle | Path | str, out: Path | str, **facts: object) -> Path:
+    """Write a bundle with other facts in ``bundle.json`` and the card that follows; its id is another.
+
+    Graph, weights and every other file are copied as they are.
+
+    Args:
+        source: as of :func:`export_bundle`.
+        out: as of :func:`export_bundle`; the source's own path replaces it.
+        facts: fields of :class:`~leukoscope.bundle.format.BundleInfo`.
+
+    Raises:
+        BundleError: as :func:`export_bundle`, and for facts that cannot be read back.
+    """
+    bundle = source if isinstance(source, Bundle) else open_bundle(source)
+    target = Path(out)
+    check_free(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as name:
+        folder = Path(name) / "bundle"
+        folder.mkdir()
+        for file in bundle.info.files:
+            bundle.copy(file, folder / file)
+        finish(folder, bundle.info.model_copy(update=facts))
         put_in_place(folder, target)
     return target
 

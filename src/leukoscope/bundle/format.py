@@ -16,9 +16,11 @@ from leukoscope.core.config import Config
 from leukoscope.evaluation.calibration import Calibration
 from leukoscope.evaluation.operating_points import OperatingPoint
 from leukoscope.evaluation.partitions import Evidence
+from leukoscope.evaluation.people import PersonReading
 from leukoscope.evaluation.quantisation import Quantisation
 from leukoscope.evaluation.readings import Metric
 from leukoscope.evaluation.ruler import Ruler
+from leukoscope.evaluation.sizes import MedianSize
 
 SCHEMA_VERSION = 2
 """The newest that is read. A bundle of 32 bits is written as schema 1; schema 2 adds ``quantisation``,
@@ -145,6 +147,10 @@ class BundleInfo(Config):
         ruler: the size-only baseline of the same training subjects, ``None`` where sizes are unknown.
         metrics: name -> reading, on the cells that ``metrics_on`` names.
         evidence: what stands beside them, on the same cells; a private bundle names no subject there.
+        reference_readings: operating point -> what people of the evaluation read at it, each without a name;
+            ``None`` where nobody was read, and ``bundle.json`` then does not have the key.
+        median_sizes: class -> how large its training cells are in the middle; ``None`` where that was not
+            measured, and ``bundle.json`` then does not have the key.
         demonstration: it is there for trying the software.
         recipe: the whole configuration of the training.
         versions: of Python and the packages that shaped the model.
@@ -173,6 +179,8 @@ class BundleInfo(Config):
     metrics: dict[str, Metric] = Field(default_factory=dict)
     metrics_on: str = ""
     evidence: Evidence | None = None
+    reference_readings: dict[str, tuple[PersonReading, ...]] | None = None
+    median_sizes: dict[str, MedianSize] | None = None
     demonstration: bool = False
     recipe: dict[str, Any] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
@@ -209,6 +217,13 @@ class BundleInfo(Config):
             raise ValueError(
                 f"positive_classes {unknown or self.classes} must be some, not all, of the classes"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _read_at_known_points(self) -> Self:
+        unknown = sorted(set(self.reference_readings or ()) - {point.name for point in self.operating_points})
+        if unknown:
+            raise ValueError(f"reference_readings name '{unknown[0]}', which is no operating point")
         return self
 
 

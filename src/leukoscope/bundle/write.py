@@ -96,7 +96,7 @@ def write_bundle(
         evidence = unnamed(info.evidence, naming) if info.evidence else None
         schema = 1 if info.quantisation is None else SCHEMA_VERSION
         changes = {"schema_version": schema, "privacy": privacy, "evidence": evidence}
-        _finish(folder, info.model_copy(update=changes))
+        finish(folder, info.model_copy(update=changes))
         put_in_place(folder, target)
     return target
 
@@ -145,11 +145,12 @@ def _safetensors(weights: Mapping[str, np.ndarray]) -> bytes:
     return save({name: np.asarray(tensor, order="C") for name, tensor in weights.items()})
 
 
-def _finish(folder: Path, info: BundleInfo) -> None:
+def finish(folder: Path, info: BundleInfo) -> None:
     """Write the card, then ``bundle.json`` with the hash of every file beside it."""
     (folder / CARD).write_text(card(info), encoding="utf-8")
     files = {file.name: sha256_file(file) for file in sorted(folder.iterdir())}
-    absent = {"quantisation"} if info.quantisation is None else None
+    later = ("quantisation", "reference_readings", "median_sizes")  # keys that bundles before them lack
+    absent = {name for name in later if getattr(info, name) is None}
     document = info.model_copy(update={"files": files}).model_dump(mode="json", exclude=absent)
     try:
         text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)

@@ -81,7 +81,8 @@ class Manifest:
 
     @classmethod
     def read(cls, path: Path | str) -> Manifest:
-        """Read a manifest or split.
+        """Read a manifest or split; a ``root`` that is relative is meant from the file's own folder, so that
+        a manifest can travel with its images.
 
         Raises:
             ManifestError: when the file is none, or was written by a newer Leukoscope.
@@ -99,7 +100,7 @@ class Manifest:
         metadata.pop("ARROW:schema", None)
         _check_schema(path, metadata)
         try:
-            return cls(frame, Path(metadata["root"]), metadata)
+            return cls(frame, Path(path).absolute().parent / metadata["root"], metadata)
         except ManifestError as error:
             raise ManifestError(f"{path}: {error.message}", hint=error.hint) from None
 

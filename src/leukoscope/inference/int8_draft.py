@@ -72,6 +72,7 @@ def make_draft(
         "created_at": now(),
         "calibration": limits.calibration,
         "operating_points": limits.points,
+        "reference_readings": None,  # they are of other thresholds
         "novelty": references.limit,
         "training_data": info.training_data.model_copy(update={"synthetic": drawn}),
         "metrics_on": f"{info.metrics_on}, read by the 32-bit bundle {bundle.bundle_id}"

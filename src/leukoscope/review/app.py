@@ -11,7 +11,17 @@ from fastapi.staticfiles import StaticFiles
 
 from leukoscope import __version__
 from leukoscope.review.room import Room
-from leukoscope.review.routes import cases, cells, door, failures, gallery, worklist
+from leukoscope.review.routes import (
+    cases,
+    cells,
+    door,
+    failures,
+    gallery,
+    learning,
+    reports,
+    signing,
+    worklist,
+)
 from leukoscope.review.routes.headers import Guard
 
 
@@ -37,6 +47,6 @@ def create_app(room: Room) -> FastAPI:
     app.add_middleware(Guard, settings=room.settings)
     failures.install(app)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
-    for part in (door, worklist, cases, gallery, cells):
+    for part in (door, worklist, cases, gallery, cells, signing, reports, learning):
         app.include_router(part.router)
     return app

@@ -17,6 +17,7 @@ from leukoscope.core.files import write_json
 from leukoscope.core.progress import say
 from leukoscope.errors import TrainingInterruptedError
 from leukoscope.evaluation.partitions import read_partitions
+from leukoscope.evaluation.people import read_people
 from leukoscope.evaluation.recalibrate import calibrate_by_fold, class_shares, fit_table
 from leukoscope.evaluation.table import PredictionTable
 from leukoscope.recipes.schema import Recipe
@@ -162,7 +163,8 @@ def ship(
     made = draft(recipe, fitted.network, everybody, prepared)
     path = made.write(out / MODEL)
     check_agreement(fitted.network, path, prepared, some_of(known), calibration)
-    metrics, evidence = read_partitions([partition.pool for partition in partitions], split, without=without)
+    pools = [partition.pool for partition in partitions]
+    metrics, evidence = read_partitions(pools, split, without=without)
     limits = [open_bundle(run.bundle).info.novelty for run in runs]
     distances = [limit.distance for limit in limits if limit is not None]
     reference = next(limit for limit in limits if limit is not None)
@@ -178,6 +180,7 @@ def ship(
         ),
         metrics=metrics,
         evidence=evidence,
+        reference_readings=read_people(pools, points),
         demonstration=demonstration,
         metrics_on="out-of-fold rows of all subjects, from models trained like this one without them",
     ).write(path)

@@ -29,9 +29,12 @@ from leukoscope.errors import TrainingError
 from leukoscope.evaluation.calibration import Calibration, blast_probability
 from leukoscope.evaluation.operating_points import OperatingPoint
 from leukoscope.evaluation.recalibrate import Limits, Wanted, fit_limits
-from leukoscope.evaluation.ruler import Ruler, fit_ruler
+from leukoscope.evaluation.ruler import fit_ruler
+from leukoscope.evaluation.sizes import median_sizes
 from leukoscope.evaluation.table import PredictionTable
 from leukoscope.inference.backends import make_backend
+from leukoscope.inference.decide import decide
+from leukoscope.inference.novelty import References as Known
 from leukoscope.inference.novelty import choose_references, chosen_cells, fit_limit
 from leukoscope.inference.views import run_views
 from leukoscope.models.base import CellNetwork
@@ -83,14 +86,6 @@ def read_limits(prepared: Prepared, recipe: Recipe, readings: Readings, *, fitte
 def wanted(recipe: Recipe) -> Wanted:
     """How a recipe's probabilities are calibrated, and at which points they decide."""
     return Wanted(recipe.calibration, recipe.operating_points)
-
-
-def probability(
-    prepared: Prepared, calibration: Calibration, logits: NDArray[np.float32]
-) -> NDArray[np.float64]:
-    """Calibrated probability of a blast, (N,)."""
-    manifest = prepared.manifest
-    return blast_probability(calibration.apply(logits), manifest.classes, manifest.positive_classes)
 
 
 def read_cells(bundle_path: Path, prepared: Prepared, positions: Index, *, views: int = 0) -> Readings:
@@ -196,6 +191,7 @@ def draft(recipe: Recipe, network: CellNetwork, split: Manifest, prepared: Prepa
         operating_points=(_undecided(),),
         forbidding_flags=forbidding_flags(train["quality"]),
         ruler=fit_ruler(train, positive) if measured else None,
+        median_sizes=median_sizes(train) if measured else None,
         training_data=TrainingData.of(split),
         recipe=_recorded(recipe),
         versions=versions(),
@@ -236,15 +232,39 @@ def novelty(
     return kept, fit_limit(kept.embeddings, unseen.embedding, fitted_on=fitted_on)
 
 
-def table_of(
-    prepared: Prepared, positions: Index, p: NDArray[np.float64], ruler: Ruler | None
-) -> PredictionTable:
-    """A prediction table of these cells, with what the metrics need."""
-    manifest = prepared.manifest
-    rows = manifest.frame[positions]
-    frame = rows.select("cell_id", "subject_id", "label")
-    if ruler is not None:
-        frame = frame.with_columns(pl.Series("ruler_probability", ruler.predict(rows)).fill_nan(None))
+def table_of(prepared: Prepared, readings: Readings, made: Draft) -> PredictionTable:
+    """A prediction table of these cells, with what the metrics need.
+
+    Args:
+        prepared: the cells.
+        readings: what the graph says of those that make rows.
+        made: with its calibration, limits and references.
+    """
+    manifest, info = prepared.manifest, made.info
+    rows = manifest.frame[readings.positions]
+    calibrated = info.calibration.apply(readings.logits)
+    p = blast_probability(calibrated, manifest.classes, manifest.positive_classes)
+    decisions, reasons = decide(
+        p,
+        errors=[None] * len(p),
+        flags=[text.split(",") for text in rows["quality"]],
+        novelty=_novelty_of(readings, made),
+        info=info,
+    )
+    frame = rows.select("cell_id", "subject_id", "label").with_columns(
+        pl.Series("decision", decisions),
+        pl.Series("reason", reasons, dtype=pl.String),
+        pl.Series("blast_probability", p),
+    )
+    if info.ruler is not None:
+        frame = frame.with_columns(pl.Series("ruler_probability", info.ruler.predict(rows)).fill_nan(None))
     keys = ("classes", "positive_classes", "leaky", "synthetic")
     metadata = {key: manifest.metadata[key] for key in keys if key in manifest.metadata}
-    return PredictionTable(frame.with_columns(pl.Series("blast_probability", p)), metadata)
+    return PredictionTable(frame, metadata)
+
+
+def _novelty_of(readings: Readings, made: Draft) -> NDArray[np.float32]:
+    if made.info.novelty is None or made.references is None:
+        return np.full(len(readings.positions), np.nan, dtype=np.float32)
+    known = Known(made.references.embeddings, made.info.novelty.k)
+    return known.distance(readings.embedding)

@@ -18,6 +18,7 @@ from leukoscope.core.progress import say
 from leukoscope.core.provenance import provenance
 from leukoscope.errors import TrainingError, UsageError
 from leukoscope.evaluation.partitions import read_partitions
+from leukoscope.evaluation.people import read_people
 from leukoscope.evaluation.readings import Metric
 from leukoscope.evaluation.table import PredictionTable
 from leukoscope.inference.predictor import Predictor
@@ -26,7 +27,6 @@ from leukoscope.studies.judge import (
     check_agreement,
     draft,
     novelty,
-    probability,
     read_cells,
     read_limits,
     table_of,
@@ -247,18 +247,17 @@ def write_model(
         held,
         fitted_on=f"{held_out} subjects",
     )
+    made = made.knowing(kept, calibration=limits.calibration, operating_points=limits.points, novelty=limit)
     metrics: dict[str, Metric] = {}
-    evidence = None
+    evidence = people = None
     if len(test):
-        p = probability(prepared, limits.calibration, readings.at(test).logits)
-        metrics, evidence = read_partitions([table_of(prepared, test, p, made.info.ruler)], split)
+        table = table_of(prepared, readings.at(test), made)
+        metrics, evidence = read_partitions([table], split)
+        people = read_people([table], limits.points)
     made.knowing(
-        kept,
-        calibration=limits.calibration,
-        operating_points=limits.points,
-        novelty=limit,
         metrics=metrics,
         evidence=evidence,
+        reference_readings=people,
         metrics_on="test subjects" if len(test) else "",
     ).write(path)
     return metrics

@@ -14,6 +14,7 @@ from leukoscope.errors import LeukoscopeError
 from leukoscope.review.auth import sessions, tokens
 from leukoscope.review.auth.rights import Actor, ForbiddenError
 from leukoscope.review.room import Room
+from leukoscope.review.services.reference import reference_readings
 from leukoscope.review.store.tables import LoginSession, utc_now
 
 COOKIE = "leukoscope"
@@ -21,6 +22,7 @@ COOKIE = "leukoscope"
 HERE = Path(__file__).parent.parent
 templates = Jinja2Templates(HERE / "templates")
 templates.env.globals["research_use_only"] = RESEARCH_USE_ONLY
+templates.env.globals["reference_readings"] = reference_readings
 
 
 class NotSignedInError(LeukoscopeError):

@@ -158,13 +158,12 @@ def _ordered(query: Select[Any], case_id: int, view: View) -> Select[Any]:
 
 def _tiles() -> Select[Any]:
     columns = (Cell.cell_id, Image.name, Cell.decision, Cell.model_decision, Cell.reason)
-    more = (Cell.blast_probability, Cell.row, Cell.reviewed_at, Image.stored_sha256)
+    more = (Cell.blast_probability, Cell.row, Cell.reviewed_at.is_not(None), Image.stored_sha256)
     return select(*columns, *more).join(Image, Image.image_id == Cell.image_id)
 
 
 def _tile(found: Any) -> Tile:
-    *known, row, reviewed_at, sha256 = found
-    return Tile(*known, row.get("quality"), reviewed_at is not None, sha256 or "")
+    return Tile(*found)._replace(quality=found.row.get("quality"))
 
 
 def thumbnail(pixels: np.ndarray) -> bytes:

@@ -2,42 +2,83 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from leukoscope.bundle.read import Bundle
 from leukoscope.errors import UsageError
 from leukoscope.review.audit import head, record
+from leukoscope.review.auth.accounts import SignInError, check_password, refused
 from leukoscope.review.auth.rights import Actor, ForbiddenError, case_for
 from leukoscope.review.reports.document import document, fingerprint
 from leukoscope.review.services.cases import settle
 from leukoscope.review.services.intake import ConflictError
-from leukoscope.review.store.tables import Case, Cell, Signature, User, utc_now
+from leukoscope.review.store.database import Database
+from leukoscope.review.store.tables import DECISIONS, Case, Cell, Signature, User, utc_now
+
+
+class Block(NamedTuple):
+    """Why a case cannot be signed: in words, and in which tabs the cells are, with their numbers."""
+
+    words: str
+    tabs: dict[str, int]
 
 
 def what_blocks(session: Session, case: Case) -> list[str]:
     """Why a case cannot be signed, in words; empty where it can."""
+    return [block.words for block in blocking(session, case)]
+
+
+def blocking(session: Session, case: Case) -> list[Block]:
+    """Why a case cannot be signed, and where to look; empty where it can."""
     if case.state == "signed":
-        return ["it is signed already"]
+        return [Block("it is signed already", {})]
     if case.state == "running":
-        return ["its images are being read"]
+        return [Block("its images are being read", {})]
     unseen = (
         select(Cell.decision, func.count())
         .where(Cell.case_id == case.case_id, Cell.reviewed_at.is_(None))
         .group_by(Cell.decision)
     )
     waiting = dict(session.execute(unseen).all())
-    blocks = []
+    blocks = list[Block]()
     if num := waiting.pop("indeterminate", 0):
-        blocks.append(f"{num:,} indeterminate {'cell is' if num == 1 else 'cells are'} not settled")
+        words = f"{num:,} indeterminate {'cell is' if num == 1 else 'cells are'} not settled"
+        blocks.append(Block(words, {"indeterminate": num}))
     if num := sum(waiting.values()):
-        blocks.append(f"{num:,} {'cell is' if num == 1 else 'cells are'} not reviewed")
+        words = f"{num:,} {'cell is' if num == 1 else 'cells are'} not reviewed"
+        blocks.append(Block(words, {name: waiting[name] for name in DECISIONS if name in waiting}))
     if case.state == "new":
-        blocks.append("no cell was read")
+        blocks.append(Block("no cell was read", {}))
     return blocks
 
 
-def sign(session: Session, actor: Actor, case_id: int, bundle: Bundle, *, confirmed: User) -> Signature:
+def confirm(database: Database, actor: Actor, password: str) -> User:
+    """The account of who asks, whose password was given again; failures count and lock as at sign-in.
+
+    Raises:
+        ForbiddenError: for somebody who may not sign anyway.
+        SignInError: when the password is wrong, or the account is locked.
+    """
+    actor.need("sign")
+    with database.write() as session:
+        user = check_password(session, actor.username, password)
+    if user is None:
+        raise SignInError("the password is wrong, or the account is locked", hint=refused().hint)
+    return user
+
+
+def sign(
+    session: Session,
+    actor: Actor,
+    case_id: int,
+    bundle: Bundle,
+    *,
+    confirmed: User,
+    seen: int | None = None,
+) -> Signature:
     """Sign a case as it stands.
 
     Args:
@@ -45,12 +86,13 @@ def sign(session: Session, actor: Actor, case_id: int, bundle: Bundle, *, confir
         actor: who signs.
         case_id: what.
         bundle: that the case was read with.
-        confirmed: the account whose password was given again just now.
+        confirmed: the account whose password was given again just now; see :func:`confirm`.
+        seen: the ``version`` of the case that the signer had before them; ``None`` asks for no certain one.
 
     Raises:
         ForbiddenError: for somebody who may not sign, or another's password.
         NotFoundError: when there is no such case for this person.
-        ConflictError: when something blocks it.
+        ConflictError: when something blocks it, or it is no longer what the signer saw.
     """
     actor.need("sign")
     if confirmed.user_id != actor.user_id:
@@ -59,6 +101,10 @@ def sign(session: Session, actor: Actor, case_id: int, bundle: Bundle, *, confir
     if blocks := what_blocks(session, case):
         raise ConflictError(
             f"the case cannot be signed: {'; '.join(blocks)}", hint="review these cells first"
+        )
+    if seen is not None and case.version != seen:
+        raise ConflictError(
+            "somebody changed this case since you looked at it", hint="look again at what you are signing"
         )
     number = (session.scalar(select(func.max(Signature.number)).where(Signature.case_id == case_id)) or 0) + 1
     signed_at = utc_now()
