@@ -274,15 +274,15 @@ def _disagreements(report: Document) -> Iterator[Section]:
 
 def _cells(report: Document) -> Iterator[Section]:
     words = (
-        "Probability: of being a blast, calibrated, as the model gave it. Words in brackets say why the model "
-        "left a cell open; * marks what was approved with a whole tab."
+        "Probability: of being a blast, calibrated, as the model gave it. Words in brackets say why the "
+        "model left a cell open; * marks what was approved with a whole tab."
     )
     yield Section("All cells", (words,), table=_cell_table([_row(cell) for cell in report["cells"]]))
 
 
 def _cell_table(rows: list[tuple[str, ...]]) -> Table:
     head = ("Cell", "Photograph", "Probability", "Model", "Final", "Reviewed by", "At")
-    return Table(head, rows, (0.26, 0.1, 0.1, 0.19, 0.12, 0.1, 0.15), frozenset({2}))
+    return Table(head, rows, (0.26, 0.11, 0.1, 0.19, 0.12, 0.11, 0.15), frozenset({2}))
 
 
 def _row(cell: dict[str, Any]) -> tuple[str, ...]:
