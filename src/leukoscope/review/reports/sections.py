@@ -220,6 +220,7 @@ def _review(report: Document) -> Iterator[Section]:
         if signature
         else "by nobody yet"
     )
+    num_open = sum(cell["model_decision"] == "indeterminate" for cell in cells)
     waiting = sum(cell["reviewed_by"] is None for cell in cells)
     rows = [
         (f"{who['full_name']} ({who['username']})", f"{who['num_cells']:,}", f"{who['num_in_bulk']:,}")
@@ -231,8 +232,14 @@ def _review(report: Document) -> Iterator[Section]:
         facts=(
             ("Signed", signed),
             ("Not reviewed", f"{waiting:,} of {len(cells):,} cells"),
-            ("Against the model", f"{contradicted:,} cells called otherwise than the model called them"),
-            ("Left open by the model", f"{settled:,} indeterminate cells settled by a person"),
+            (
+                "Against the model",
+                f"{contradicted:,} of {len(cells) - num_open:,} called otherwise by a person",
+            ),
+            (
+                "Left open by the model",
+                f"{num_open:,} of {len(cells):,}, of these {settled:,} called blast, normal or rejected by a person",
+            ),
         ),
         table=Table(head, rows, (0.6, 0.15, 0.25), frozenset({1, 2})) if rows else None,
     )
