@@ -238,7 +238,7 @@ def _review(report: Document) -> Iterator[Section]:
             ),
             (
                 "Left open by the model",
-                f"{num_open:,} of {len(cells):,}, of these {settled:,} called blast, normal or rejected by a person",
+                f"{num_open:,} of {len(cells):,}, of these {settled:,} called something else by a person",
             ),
         ),
         table=Table(head, rows, (0.6, 0.15, 0.25), frozenset({1, 2})) if rows else None,
