@@ -109,7 +109,7 @@ def test_only_what_this_person_sees_and_only_signed_cases_unless_asked(room, cel
     assert {row["case_id"] for row in rows_of(export_of(room, "signed"))} == {second}
     assert {row["case_id"] for row in rows_of(export_of(room, "reviewed"))} == {first, second}
     stranger = Actor(room.signer.user_id, "sam", "signer", frozenset(), room.signer.rights)
-    with pytest.raises(UsageError, match="no cell is called blast or normal"):
+    with pytest.raises(UsageError, match="there is no cell to train on"):
         export_of(room, actor=stranger)
     reader = Actor(room.signer.user_id, "sam", "reader", room.signer.team_ids, frozenset({"read"}))
     with pytest.raises(ForbiddenError):
@@ -140,6 +140,13 @@ def test_a_picture_that_comes_again_counts_once_and_a_contradictory_one_not_at_a
     }
     manifest = Manifest.read(unpacked(room, export, tmp_path))
     assert {row["label"] for row in manifest.frame.to_dicts()} == {"blast"}
+
+
+def test_without_a_cell_that_is_left_it_says_why(room, read_case):
+    ids = [cell.cell_id for cell in cells_of(room, read_case)]
+    act(room, decide, read_case, ids, "rejected")
+    with pytest.raises(UsageError, match="no cell to train on; 12 called rejected"):
+        export_of(room)
 
 
 def test_the_trail_says_who_took_what(room, read_case):

@@ -302,6 +302,7 @@ def test_the_page_shows_the_report_and_files_of_every_version(server, case):  # 
     assert "This is a draft" not in page and "does not hold" not in page
     assert "Demonstration model: for trying the software" in page and NOTICE in page
     assert "broken.bmp" in page and signature.report_sha256 in page
+    assert re.search(r"<td>healthy people</td><td[^>]*>3</td><td[^>]*>2.0 %</td>", page)
     files = set(re.findall(rf'href="(/cases/{case}/reports/1\.\w+)"', page))
     assert files == {f"/cases/{case}/reports/1.{form}" for form in ("pdf", "html", "json")}
     for file in files:
@@ -311,6 +312,15 @@ def test_the_page_shows_the_report_and_files_of_every_version(server, case):  # 
     current = server.get(f"/cases/{case}/report.json")
     assert hashlib.sha256(current.content).hexdigest() == signature.report_sha256
     assert server.get(f"/cases/{case}/report.docx").status_code == 404
+
+
+def test_a_case_without_a_cell_has_a_draft_and_cannot_be_signed(server):  # noqa: F811
+    enter(server, "sam")
+    case_id = new_case(server.room)
+    assert "no cell was read" in server.get(f"/cases/{case_id}/sign").text
+    assert "Draft, not signed" in server.get(f"/cases/{case_id}/report").text
+    for form in ("pdf", "html", "json"):
+        assert server.get(f"/cases/{case_id}/report.{form}").status_code == 200
 
 
 def test_a_report_that_does_not_hold_is_called_so(server, case):  # noqa: F811
