@@ -85,6 +85,9 @@ bench: $(READY) $(KERAS)/.ready
 	$(BIN)/python benchmarks/train.py memory
 	$(if $(shell command -v nvidia-smi),$(BIN)/python benchmarks/train_gpu.py)
 	$(BIN)/python benchmarks/explain.py
+	$(BIN)/python benchmarks/review.py load
+	$(BIN)/python benchmarks/review.py upload
+	$(BIN)/python benchmarks/review.py memory
 	$(BIN)/python benchmarks/page.py
 
 # A part of bench, where LEUKOSCOPE_REAL_DATA names real cells: the network is trained on them first, ten minutes.

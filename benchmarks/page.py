@@ -15,11 +15,12 @@ from chart import draw
 from leukoscope.core.files import write_text
 from prediction.tables import TABLES as PREDICTION
 from record import BENCHMARKS, RESULTS, kept
+from reviewing.tables import TABLES as REVIEWING
 from tables import Found, Table, Target, markdown
 from training.tables import TABLES as TRAINING
 
 PAGE, CHART = "RESULTS.md", "results.svg"
-TABLES: dict[str, Table] = PREDICTION | TRAINING
+TABLES: dict[str, Table] = PREDICTION | TRAINING | REVIEWING
 """The sections, in the order of the page."""
 HEAD = """# How fast predicting, training and explaining are
 

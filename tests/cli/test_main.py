@@ -40,6 +40,8 @@ COMMANDS = (
     ["calibrate"],
     ["compare"],
     ["explain"],
+    ["serve"],
+    *(["audit", name] for name in ("verify", "export")),
     *(["data", name] for name in ("synth", "index", "check", "split", "audit", "fetch")),
     *(["bundle", name] for name in ("show", "verify")),
 )
@@ -68,8 +70,11 @@ WRONG = (
     (["explain", "starter", "x.bmp"], "leukoscope explain --help"),
     (["explain", "starter", "no-such-folder", "-o", "d"], "path"),
     (["evaluate", "no-such.leuko"], "labelled cells"),
+    (["serve", "--port", "many"], "leukoscope serve --help"),
+    (["serve", "--hots", "::1"], "did you mean --host?"),
+    (["audit", "verify", "--data-dir", "no-such-room"], "--data-dir"),
 )
-LATER = (*([name, "x"] for name in ("study", "tune", "compare", "serve", "cells", "audit")),)
+LATER = (*([name, "x"] for name in ("study", "tune", "compare", "cells", "audit")),)
 
 
 def program(*words: object, **more: object) -> subprocess.CompletedProcess[str]:

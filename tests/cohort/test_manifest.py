@@ -1,5 +1,7 @@
 """A manifest is what it was after writing and reading, and refuses to be what it is not."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
@@ -26,7 +28,7 @@ def test_survives_writing_and_reading(manifest, tmp_path):
     back = Manifest.read(path)
     assert back.frame.equals(manifest.frame)
     assert dict(back.frame.schema) == dict(COLUMNS)
-    assert back.root == manifest.root
+    assert back.root == path.parent / manifest.root
     assert dict(manifest.metadata).items() <= dict(back.metadata).items()
     assert (back.metadata["kind"], back.metadata["schema_version"]) == ("manifest", str(SCHEMA_VERSION))
     assert not back.is_split
@@ -131,6 +133,17 @@ def test_reads_the_images_it_names(tmp_path, make_manifest):
     assert there.images().names() == ["x/a.bmp"]
     with pytest.raises(ImageNotFoundError):
         there.read_bytes("x/b.bmp")
+
+
+def test_a_manifest_that_lies_beside_its_images_travels_with_them(manifest, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    here = Manifest(manifest.frame, Path(), manifest.metadata)
+    (tmp_path / "moved" / "x").mkdir(parents=True)
+    (tmp_path / "moved" / "x" / "a.bmp").write_bytes(b"pixels")
+    back = Manifest.read(here.write("moved/m.parquet"))
+    assert back.read_bytes("x/a.bmp") == b"pixels"
+    (tmp_path / "split").mkdir()
+    assert Manifest.read(back.write("split/s.parquet")).read_bytes("x/a.bmp") == b"pixels"
 
 
 def test_a_failed_write_leaves_what_was_there(manifest, tmp_path, monkeypatch):

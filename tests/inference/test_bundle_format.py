@@ -326,10 +326,11 @@ def test_the_page_names_every_field_of_bundle_json_and_every_flag():
     from leukoscope.bundle.format import BundleInfo
     from leukoscope.cells.quality import FLAGS, QualityLimits
     from leukoscope.evaluation.people import PersonReading
+    from leukoscope.evaluation.sizes import MedianSize
 
     text = PAGE.read_text(encoding="utf-8")
     models = (BundleInfo, PersonReading, Preprocess, Calibration, OperatingPoint, NoveltyLimit, QualityLimits)
-    for model in models:
+    for model in (*models, MedianSize):
         for name in model.model_fields:
             assert f"`{name}`" in text, f"{model.__name__}.{name}"
     for flag in FLAGS:

@@ -1,25 +1,36 @@
-"""The REST API: the whole way of a case, keys and scopes, uploads that come twice, limits, odd inputs, its documents."""
+"""The REST API: the whole way of a case, keys, uploads that come twice, limits, odd inputs, its documents."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import json
+import os
+import re
+import subprocess
+import sys
 import zipfile
 from datetime import timedelta
+from pathlib import Path
 from threading import Barrier, Thread
+from typing import NamedTuple
 
 import pytest
 from sqlalchemy import func, select
 from tests.review.conftest import PASSWORD
+from tests.review.live import open_room
 from tests.review.programs import API, asking, make, read, send, serving, wait
 
 from leukoscope.review.audit import verify
 from leukoscope.review.auth import tokens
+from leukoscope.review.auth.accounts import accept, invite_first
+from leukoscope.review.auth.rights import RIGHTS, Actor
+from leukoscope.review.routes.api.room import SettingsChange, SettingsTold
 from leukoscope.review.services import idempotency
 from leukoscope.review.services.idempotency import once
 from leukoscope.review.services.intake import TWICE
 from leukoscope.review.services.uploads import UploadLimits
+from leukoscope.review.settings import RoomSettings
 from leukoscope.review.store.tables import Answer, Image, Job, utc_now
 
 TABS = ("blast", "normal", "indeterminate", "rejected")
@@ -28,6 +39,13 @@ TABS = ("blast", "normal", "indeterminate", "rejected")
 @pytest.fixture
 def served(url, tmp_path, tiny_bundle):
     with serving(tmp_path / "room", tiny_bundle, url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def alone(tmp_path, tiny_bundle):
+    """The same where no database matters."""
+    with serving(tmp_path / "room", tiny_bundle) as opened:
         yield opened
 
 
@@ -76,9 +94,13 @@ def test_the_whole_way_of_a_case_by_the_api_alone(sam, cells):
     assert signed.status_code == 201
     refused(sam.post(f"{address}/decisions", json={"cell_ids": ids, "decision": "blast"}), 409, "signed")
     report = sam.get(f"{address}/reports/1").json()
-    text = json.dumps(report["report"], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    assert hashlib.sha256(text.encode()).hexdigest() == report["report_sha256"] == signed.json()["report_sha256"]
-    assert [cell["decision"] for cell in report["report"]["cells"]].count("rejected") == 3
+    text = json.dumps(report["content"], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert hashlib.sha256(text.encode()).hexdigest() == report["sha256"] == signed.json()["report_sha256"]
+    assert report["problems"] == []
+    assert sam.get(f"{address}/report").json()["content"] == report["content"]
+    assert sam.get(f"{address}/reports/1/pdf").content.startswith(b"%PDF")
+    assert report["sha256"] in sam.get(f"{address}/reports/1/html").text
+    assert [cell["decision"] for cell in report["content"]["cells"]].count("rejected") == 3
     reopened = sam.post(f"{address}/reopening", json={"why": "a cell was called wrongly"}).json()
     assert reopened["state"] == "to sign"
     assert sam.get(f"{address}/reports").json()["items"][0]["reopened_why"] == "a cell was called wrongly"
@@ -127,8 +149,12 @@ def test_cells_by_tab_photograph_and_review_are_those_of_the_whole_list(sam, cel
         assert listed(tab=tab) == of("decision", tab)
     for photograph in {cell["photograph"] for cell in every}:
         assert listed(photograph=photograph) == of("photograph", photograph) != set()
-    assert listed(reviewed=False) == of("reviewed_by", None) and listed(reviewed=True) == of("reviewed_by", "sam")
-    falling = [cell["blast_probability"] for cell in sam.get(f"{address}/cells?order=suspicion").json()["items"]]
+    assert listed(reviewed=False) == of("reviewed_by", None) and listed(reviewed=True) == of(
+        "reviewed_by", "sam"
+    )
+    falling = [
+        cell["blast_probability"] for cell in sam.get(f"{address}/cells?order=suspicion").json()["items"]
+    ]
     assert falling == sorted(falling, key=lambda value: -1 if value is None else value, reverse=True)
 
 
@@ -138,7 +164,11 @@ def test_a_cell_has_its_row_its_history_and_its_picture(sam, cells):
     sam.post(f"{address}/decisions", json={"cell_ids": [row["cell_id"]], "decision": "rejected"})
     sam.post(f"{address}/undo")
     cell = sam.get(f"{address}/cells/{row['cell_id']}").json()
-    assert [step["kind"] for step in cell["history"]] == ["mark", "undo"]
+    assert [(step["username"], step["is_undone"]) for step in cell["history"]] == [
+        ("sam", True),
+        ("sam", False),
+    ]
+    assert "rejected" in cell["history"][0]["words"]
     assert cell["row"]["blast_probability"] == row["blast_probability"] and cell["row"]["decision"]
     picture = sam.get(f"{address}/cells/{row['cell_id']}/image")
     assert hashlib.sha256(picture.content).hexdigest() == row["stored_sha256"]
@@ -177,7 +207,11 @@ def test_a_key_is_for_one_request(sam, cells):
     address, other = make(sam), make(sam)
     key = {"Idempotency-Key": "k"}
     assert send(sam, address, cells[:2], **key).status_code == 200
-    for where, what in ((address, cells[:3]), (address, [("x.bmp", cells[0][1]), cells[1]]), (other, cells[:2])):
+    for where, what in (
+        (address, cells[:3]),
+        (address, [("x.bmp", cells[0][1]), cells[1]]),
+        (other, cells[:2]),
+    ):
         refused(send(sam, where, what, **key), 422, "another request")
     with sam.room.database.read() as session:
         assert session.scalar(select(func.count()).select_from(Image)) == 2
@@ -234,7 +268,10 @@ def test_a_claim_whose_server_died_is_free_again_and_the_dead_keep_nothing(serve
     with once(served.room.database, actor, "k", "request") as slow:
         moment = utc_now() + idempotency.CLAIM_LASTS + timedelta(seconds=1)
         monkeypatch.setattr(idempotency, "utc_now", lambda: moment)
-        with once(served.room.database, actor, "k", "request") as second, served.room.database.write() as session:
+        with (
+            once(served.room.database, actor, "k", "request") as second,
+            served.room.database.write() as session,
+        ):
             second.keep(session, {"by": "second"})
         with (
             pytest.raises(idempotency.ConflictError),
@@ -262,62 +299,80 @@ def test_a_broken_file_stops_no_other_and_a_zip_is_its_images(sam, cells):
 # Who may
 
 
-OPERATIONS = [
-    ("GET", "/cases", None),
-    ("GET", "/cases/counts", None),
-    ("POST", "/cases", {"subject_id": "P-1"}),
-    ("GET", "/cases/{id}", None),
-    ("GET", "/cases/{id}/files", None),
-    ("POST", "/cases/{id}/files", "files"),
-    ("GET", "/cases/{id}/jobs", None),
-    ("GET", "/cases/{id}/cells", None),
-    ("GET", "/cases/{id}/cells/1", None),
-    ("GET", "/cases/{id}/cells/1/image", None),
-    ("GET", "/cases/{id}/cells/1/thumbnail", None),
-    ("POST", "/cases/{id}/decisions", {"cell_ids": [1], "decision": "blast"}),
-    ("POST", "/cases/{id}/approvals", {"tab": "blast"}),
-    ("POST", "/cases/{id}/undo", None),
-    ("GET", "/cases/{id}/differential", None),
-    ("POST", "/cases/{id}/signature", {"password": PASSWORD}),
-    ("POST", "/cases/{id}/reopening", {"why": "because it is wrong"}),
-    ("GET", "/cases/{id}/reports", None),
-    ("GET", "/cases/{id}/reports/1", None),
-]
+BODIES = {
+    "makeCase": {"subject_id": "P-1"},
+    "decide": {"cell_ids": [1], "decision": "blast"},
+    "approve": {"tab": "blast"},
+    "signCase": {"password": PASSWORD},
+    "reopenCase": {"why": "because it is wrong"},
+    "exportReviewed": {"scope": "reviewed"},
+    "makeTeam": {"name": "Paediatrics"},
+    "renameTeam": {"name": "Paediatrics"},
+    "invite": {"role": "reader", "team_ids": [1]},
+    "changePerson": {"role": "reader"},
+    "changeSettings": {"laboratory": "Clinic"},
+    "checkAudit": {"number": 1, "entry_hash": "0" * 64},
+}
+PLACES = {"link_id": "0" * 64}
 
 
-def ask(client, method, path, body, headers):
-    more = {"files": [("files", ("x.bmp", b"x"))]} if body == "files" else {"json": body}
-    return client.request(method, API + path.replace("{id}", "1"), headers=headers, **more)
+class Operation(NamedTuple):
+    name: str
+    method: str
+    path: str
+    needs: list[str] | None
+    takes: str
+
+    def ask(self, client, headers):
+        path = re.sub(r"\{(\w+)\}", lambda found: PLACES.get(found[1], "1"), self.path)
+        body = {"json": BODIES[self.name]} if self.takes == "application/json" else {}
+        if self.takes == "multipart/form-data":
+            body = {"files": [("files", ("x.bmp", b"x"))]}
+        return client.request(self.method, path, headers=headers, **body)
 
 
-def wanted_scopes(served, method, path) -> list[str]:
-    template = path.replace("{id}", "{case_id}").replace("cells/1", "cells/{cell_id}").replace("reports/1", "reports/{number}")
-    return served.app.openapi()["paths"][API + template][method.lower()]["security"][0]["key"]
+def operations(served) -> list[Operation]:
+    """All that the API says of itself."""
+    return [
+        Operation(
+            about["operationId"],
+            method,
+            path,
+            about["security"][0]["key"] if "security" in about else None,
+            next(iter(about.get("requestBody", {}).get("content", {"": 0}))),
+        )
+        for path, methods in served.app.openapi()["paths"].items()
+        for method, about in methods.items()
+    ]
+
+
+def owner(needs: list[str]) -> str:
+    return "ada" if {"administer", "audit"} & set(needs) else "sam"
 
 
 def test_every_operation_is_refused_without_a_key_and_without_its_scope(served, sam, cells):
     read(sam, cells)
-    for method, path, body in OPERATIONS:
+    for operation in operations(served):
+        if operation.needs is None:
+            assert operation.name == "getHealth"
+            continue
         for headers in ({"Authorization": ""}, {"Authorization": "Bearer leuko_guessed"}):
-            answer = ask(sam, method, path, body, headers)
+            answer = operation.ask(sam, headers)
             refused(answer, 401)
             assert answer.headers["www-authenticate"] == "Bearer"
-        scopes = wanted_scopes(served, method, path)
-        for left_out in scopes:
-            headers = served.key("sam", sorted({"read", "review", "sign"} - {left_out}))
-            refused(ask(sam, method, path, body, headers), 403, left_out)
+        who = owner(operation.needs)
+        for left_out in operation.needs:
+            role = "administrator" if who == "ada" else "signer"
+            headers = served.key(who, sorted(RIGHTS[role] - {left_out}))
+            refused(operation.ask(sam, headers), 403, left_out)
 
 
-def test_what_has_a_scope_is_all_that_there_is(served):
-    """So that a new operation is added to the list that these tests go through."""
-    listed = {(method, path.replace("{id}", "{case_id}")) for method, path, _ in OPERATIONS}
-    told = {
-        (method.upper(), path.removeprefix(API).replace("{cell_id}", "1").replace("{number}", "1"))
-        for path, methods in served.app.openapi()["paths"].items()
-        for method, about in methods.items()
-        if about.get("security", [{}])[0].get("key")
-    }
-    assert listed == told
+def test_a_role_bounds_a_key(served, sam):
+    """A signer's key administers nothing, an administrator's signs nothing."""
+    for operation in operations(served):
+        if operation.needs and {"administer", "audit", "sign"} & set(operation.needs):
+            other = served.key("sam" if owner(operation.needs) == "ada" else "ada")
+            refused(operation.ask(sam, other), 403)
 
 
 def test_a_case_of_another_team_is_not_there(served, sam, cells):
@@ -325,9 +380,9 @@ def test_a_case_of_another_team_is_not_there(served, sam, cells):
     eve = served.key("eve")
     assert sam.get(f"{API}/cases", headers=eve).json()["num_all"] == 0
     assert sum(sam.get(f"{API}/cases/counts", headers=eve).json()["states"].values()) == 0
-    for method, path, body in OPERATIONS:
-        if "{id}" in path:
-            refused(ask(sam, method, path, body, eve), 404)
+    for operation in operations(served):
+        if "{case_id}" in operation.path:
+            refused(operation.ask(sam, eve), 404)
     refused(sam.get(f"{API}/cases/9999"), 404)
 
 
@@ -423,11 +478,11 @@ ODD = [
 ]
 
 
-@pytest.mark.parametrize("body", ODD, ids=lambda body: str(body[:40]))
-def test_odd_bodies_are_refused_in_the_one_shape(sam, body):
-    answer = sam.post(f"{API}/cases", content=body, headers={"Content-Type": "application/json"})
-    assert answer.status_code in (400, 422)
-    refused(answer, answer.status_code)
+def test_odd_bodies_are_refused_in_the_one_shape(sam):
+    for body in ODD:
+        answer = sam.post(f"{API}/cases", content=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code in (400, 422), body[:60]
+        refused(answer, answer.status_code)
 
 
 ODD_ADDRESSES = [
@@ -445,11 +500,11 @@ ODD_ADDRESSES = [
 ]
 
 
-@pytest.mark.parametrize("path", ODD_ADDRESSES, ids=lambda path: path[:40])
-def test_odd_addresses_are_refused_in_the_one_shape(sam, path):
-    answer = sam.get(API + path)
-    assert answer.status_code in (404, 422)
-    refused(answer, answer.status_code)
+def test_odd_addresses_are_refused_in_the_one_shape(sam):
+    for path in ODD_ADDRESSES:
+        answer = sam.get(API + path)
+        assert answer.status_code in (404, 422), path[:60]
+        refused(answer, answer.status_code)
 
 
 ODD_MULTIPART = [
@@ -465,11 +520,12 @@ ODD_MULTIPART = [
 ]
 
 
-@pytest.mark.parametrize(("headers", "body"), ODD_MULTIPART)
-def test_broken_uploads_are_refused_in_the_one_shape(sam, headers, body):
-    answer = sam.post(f"{make(sam)}/files", content=body, headers=headers)
-    assert answer.status_code in (400, 415, 422)
-    refused(answer, answer.status_code)
+def test_broken_uploads_are_refused_in_the_one_shape(sam):
+    address = make(sam)
+    for headers, body in ODD_MULTIPART:
+        answer = sam.post(f"{address}/files", content=body, headers=headers)
+        assert answer.status_code in (400, 415, 422), body
+        refused(answer, answer.status_code)
     with sam.room.database.read() as session:
         assert session.scalars(select(Job)).all() == []
 
@@ -513,3 +569,162 @@ def test_a_database_that_is_away_is_503_everywhere(served, sam, monkeypatch):
         answer = sam.get(API + path)
         refused(answer, 503, "the database does not answer")
         assert "secret" not in answer.text
+
+
+def test_all_that_there_is_is_described(alone):
+    """Each operation with summary, description, tag, and what it answers."""
+    schema = alone.app.openapi()
+    names = [operation.name for operation in operations(alone)]
+    assert len(names) == len(set(names))
+    tags = {tag["name"] for tag in schema["tags"]}
+    for path, methods in schema["paths"].items():
+        for method, about in methods.items():
+            where = f"{method} {path}"
+            assert about["summary"] and about["description"] and set(about["tags"]) <= tags, where
+            good = [status for status in about["responses"] if status.startswith("2")]
+            assert len(good) == 1, where
+            for media, told in about["responses"][good[0]].get("content", {}).items():
+                assert media != "application/json" or "$ref" in told["schema"], where
+            for status, answer in about["responses"].items():
+                if status >= "4":
+                    shape = answer["content"]["application/json"]["schema"]
+                    assert shape == {"$ref": "#/components/schemas/Failure"}, where
+            assert ("401" in about["responses"]) == ("security" in about), where
+            for one in about.get("parameters", []):
+                assert one.get("description"), f"{where} {one['name']}"
+
+
+def test_the_documents_are_a_page_without_a_script(alone):
+    with asking(alone.app, {}) as client:
+        answer = client.get(f"{API}/docs")
+        assert answer.status_code == 200 and "default-src 'none'" in answer.headers["content-security-policy"]
+        main = answer.text.partition("<main")[2]
+        assert "<script" not in main and "style=" not in main
+        for operation in operations(alone):
+            assert f'id="{operation.name}"' in main
+        for name in re.findall(r'href="#([^"]+)"', main):
+            assert f'id="{name}"' in main
+        assert not re.findall(r"(?:src|href)=.https?:", answer.text)
+
+
+# Looking after the room
+
+
+@pytest.fixture
+def ada(served):
+    """A program of an administrator."""
+    with asking(served.app, served.key("ada")) as client:
+        yield client
+
+
+def test_people_teams_and_invitations_by_programs(served, ada):
+    team = ada.post(f"{API}/teams", json={"name": "Paediatrics"}).json()
+    made = ada.post(f"{API}/invitations", json={"role": "reader", "team_ids": [team["team_id"]]})
+    assert made.status_code == 201 and ada.get(made.json()["path"]).status_code == 200
+    links = ada.get(f"{API}/invitations").json()["items"]
+    assert links[0]["link_id"] == made.json()["link_id"]
+    assert "path" not in links[0]
+    assert ada.delete(f"{API}/invitations/{links[0]['link_id']}").status_code == 204
+    assert ada.get(made.json()["path"]).status_code == 404
+    sam = next(one for one in ada.get(f"{API}/people").json()["items"] if one["username"] == "sam")
+    changed = ada.patch(
+        f"{API}/people/{sam['user_id']}", json={"team_ids": [team["team_id"]], "disabled": True}
+    )
+    assert [one["name"] for one in changed.json()["teams"]] == ["Paediatrics"] and changed.json()[
+        "disabled_at"
+    ]
+    refused(ada.patch(f"{API}/people/1", json={"role": "reader"}), 422, "nobody would be left")
+    refused(ada.get(f"{API}/people/99"), 404)
+    renamed = ada.patch(f"{API}/teams/{team['team_id']}", json={"name": "Children"}).json()
+    assert renamed["name"] in [one["name"] for one in ada.get(f"{API}/teams").json()["items"]]
+
+
+def test_settings_models_and_the_trail_by_programs(served, ada):
+    assert (
+        set(SettingsTold.model_fields) == set(SettingsChange.model_fields) == set(RoomSettings.model_fields)
+    )
+    assert ada.patch(f"{API}/settings", json={"pseudonym_pattern": "X[0-9]+"}).status_code == 200
+    assert ada.get(f"{API}/settings").json()["pseudonym_pattern"] == "X[0-9]+"
+    refused(ada.patch(f"{API}/settings", json={"pseudonym_pattern": "("}), 422, "no regular expression")
+    refused(ada.post(f"{API}/cases", json={"subject_id": "P-1"}), 422, "no pseudonym")
+    assert ada.get(f"{API}/models").json()["items"][0]["bundle_id"] == served.room.bundle_id
+    head = ada.get(f"{API}/audit/head").json()
+    seen, before = [], {}
+    while before is not None:
+        found = ada.get(f"{API}/audit", params={"per_page": 3, **before}).json()
+        seen += [entry["number"] for entry in found["items"]]
+        before = {"before": found["before"]} if found["before"] else None
+    assert seen == list(range(head["number"], 0, -1))
+    assert ada.post(f"{API}/audit/check", json=head).json()["breaks"] == []
+    wrong = head | {"entry_hash": "0" * 64}
+    assert ada.post(f"{API}/audit/check", json=wrong).json()["breaks"][0]["number"] == head["number"]
+
+
+def test_ones_own_keys_are_listed_and_ended(served):
+    key = served.key("sam", ["read"])
+    with asking(served.app, key) as client:
+        served.key("ada")
+        mine = client.get(f"{API}/tokens").json()["items"]
+        assert [one["scopes"] for one in mine] == [["read"]] and "token_hash" not in mine[0]
+        refused(client.delete(f"{API}/tokens/{mine[0]['token_id'] + 1}"), 404)
+        assert client.delete(f"{API}/tokens/{mine[0]['token_id']}").status_code == 204
+        refused(client.get(f"{API}/me"), 401)
+
+
+def test_what_was_reviewed_is_listed_and_taken_out_as_a_cohort(sam, cells):
+    address = read(sam, cells)
+    ids = [cell["cell_id"] for cell in sam.get(f"{address}/cells").json()["items"]]
+    refused(sam.post(f"{API}/learning/exports", json={"scope": "reviewed"}), 422, "no cell")
+    sam.post(f"{address}/decisions", json={"cell_ids": ids[:4], "decision": "blast"})
+    assert sam.get(f"{API}/learning/counts?scope=reviewed").json()["decisions"]["blast"] == 4
+    assert {
+        cell["cell_id"] for cell in pages(sam, f"{API}/learning/disagreements?model=indeterminate&per_page=3")
+    } <= {*ids[:4]}
+    answer = sam.post(f"{API}/learning/exports", json={"scope": "reviewed"})
+    assert answer.headers["content-type"] == "application/zip"
+    assert "manifest.parquet" in zipfile.ZipFile(io.BytesIO(answer.content)).namelist()
+
+
+# What is written about it
+
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_page_about_the_api_names_every_operation_and_its_scopes(alone):
+    text = (ROOT / "docs" / "review-api.md").read_text(encoding="utf-8")
+    written = dict(re.findall(r"^\| `([A-Z]+ /[^`]*)` \| (.*) \|$", text, re.MULTILINE))
+    told = {
+        f"{one.method.upper()} {one.path.removeprefix(API)}": "no key"
+        if one.needs is None
+        else ", ".join(f"`{scope}`" for scope in one.needs) or "any key"
+        for one in operations(alone)
+    }
+    assert written == told
+
+
+def test_the_example_brings_a_folder_through_the_room(tmp_path, tiny_bundle, cells):
+    (tmp_path / "cells").mkdir()
+    for name, data in [*cells, ("notes.txt", b"no cell")]:
+        (tmp_path / "cells" / name).write_bytes(data)
+    with open_room(tmp_path / "room", tiny_bundle) as live:
+        with live.room.database.write() as session:
+            word = invite_first(session).token
+        with live.room.database.write() as session:
+            ada = Actor.of(accept(session, word, username="ada", full_name="Ada", password=PASSWORD))
+            key = tokens.issue(session, ada, "example", ["read", "review"]).text
+        words = [
+            sys.executable,
+            str(ROOT / "examples" / "review_api.py"),
+            live.address,
+            "P-17",
+            str(tmp_path / "cells"),
+        ]
+        more = {"capture_output": True, "text": True, "timeout": 120}
+        ran = subprocess.run(words, check=False, env=os.environ | {"LEUKOSCOPE_KEY": key}, **more)
+        wrong = subprocess.run(words, check=False, env=os.environ | {"LEUKOSCOPE_KEY": "leuko_x"}, **more)
+    assert ran.returncode == 0, ran.stderr
+    assert "not taken: notes.txt" in ran.stdout
+    waiting = [int(num) for num in re.findall(r"cells, (\d+) wait for review", ran.stdout)]
+    assert len(waiting) == 4 and sum(waiting) == 12
+    assert wrong.returncode != 0 and "401" in wrong.stderr

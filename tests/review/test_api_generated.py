@@ -1,27 +1,29 @@
-"""Requests that nobody thought of, made from the API's own description: no 5xx, nothing that it does not say."""
+"""Requests that nobody thought of, made from the API's description: no 5xx, nothing that it does not say."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import schemathesis
 from fastapi.testclient import TestClient
 from tests.review import conftest
-from tests.review.programs import ADDRESS, API, make, send, serving
+from tests.review.programs import ADDRESS, make, send, serving
 
 from leukoscope.review.app import create_app
 from leukoscope.review.auth import tokens
 from leukoscope.review.auth.rights import RIGHTS
+from leukoscope.review.settings import ServerSettings
 from leukoscope.review.store.tables import Team, User
 
 NOT_SAID = ["412", "422"]
-"""What a well-formed request may be answered, too: the room's own rules (which pseudonyms, whose team, a weak reason)
-are in no schema."""
+"""What a well-formed request may be answered, too: the room's own rules are in no schema."""
 
 
-
-def config(num_examples: int) -> schemathesis.Config:
+def config(num_examples: int, unexpected_methods: Sequence[str]) -> schemathesis.Config:
     """The same requests each time; all checks but those that only a run over the network can do."""
     said = ["2xx", "3xx", "401", "403", "404", "409", *NOT_SAID]
     generation = {"max-examples": num_examples, "deterministic": True, "database": "none", "no-shrink": True}
@@ -30,6 +32,7 @@ def config(num_examples: int) -> schemathesis.Config:
             "seed": 1,
             "generation": generation,
             "checks": {"positive_data_acceptance": {"expected-statuses": said}},
+            "phases": {"coverage": {"unexpected-methods": list(unexpected_methods)}},
             "suppress-health-check": ["all"],
         }
     )
@@ -51,6 +54,7 @@ def served(tmp_path_factory, tiny_bundle, tiny_cohort, quick):
         for _ in range(2):
             address = make(client)
             assert send(client, address, cells).status_code == 200 and opened.room.worker.work_once()
+        client.post(f"{address}/decisions", json={"cell_ids": [13, 14], "decision": "blast"})
         for tab in ("blast", "normal", "indeterminate"):
             client.post(f"{address}/approvals", json={"tab": tab})
         assert client.post(f"{address}/signature", json={"password": conftest.PASSWORD}).status_code == 201
@@ -64,7 +68,7 @@ KEYS: dict[str, dict[str, str]] = {}
 
 
 def key_for(served, case) -> dict[str, str]:
-    """A key of somebody who may; a new one where what was asked before has revoked it or closed the account."""
+    """A key of somebody who may; a new one where what was asked before has ended it or closed the account."""
     needs = case.operation.definition.raw.get("security", [{}])[0].get("key", [])
     name, role = ("ada", "administrator") if {"administer", "audit"} & set(needs) else ("sam", "signer")
     with served.room.database.read() as session:
@@ -80,9 +84,12 @@ def key_for(served, case) -> dict[str, str]:
     return KEYS[name]
 
 
-def schema(num_examples: int) -> schemathesis.BaseSchema:
+def schema(num_examples: int, *unexpected_methods: str) -> schemathesis.BaseSchema:
     """The description, which needs no room."""
-    return schemathesis.openapi.from_dict(create_app(None).openapi(), config=config(num_examples))
+    room = SimpleNamespace(settings=ServerSettings(data_dir=Path("nowhere")))
+    return schemathesis.openapi.from_dict(
+        create_app(room).openapi(), config=config(num_examples, unexpected_methods)
+    )
 
 
 @asynccontextmanager
@@ -97,7 +104,7 @@ def check(case, served) -> None:
     case.call_and_validate(headers=key_for(served, case), base_url=ADDRESS)
 
 
-quickly, for_long = schema(4), schema(150)
+quickly, for_long = schema(3, "PUT"), schema(150, "PUT", "DELETE", "PATCH", "TRACE", "OPTIONS")
 
 
 def test_the_description_is_openapi_3_1():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -96,6 +98,18 @@ def test_all_entries_are_exported_with_hashes_that_anybody_can_check(trail, data
         for line in lines:
             entry = session.get(AuditEntry, line["number"])
             assert line["entry_hash"] == hash_of(entry) and line["details"] == entry.details
+
+
+def test_the_program_in_the_documentation_checks_an_export(trail, capsys, tmp_path, monkeypatch):
+    page = (Path(__file__).parents[2] / "docs" / "review-room.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    audit(capsys, "export", "--database", trail, "--entries", "trail.jsonl")
+    exec(program, {})
+    lines = Path("trail.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    Path("trail.jsonl").write_text("".join(lines[:2] + lines[3:]), encoding="utf-8")
+    with pytest.raises(AssertionError):
+        exec(program, {})
 
 
 def test_where_there_is_no_room_nothing_is_made(capsys, tmp_path):

@@ -108,6 +108,15 @@ class TestOneRun:
         assert sorted([tuple(dict(row).values()) for row in found], key=repr) == sorted(expected, key=repr)
         assert set(info.reference_readings) == {point.name for point in info.operating_points}
 
+    def test_says_how_large_the_cells_that_it_was_fitted_on_are(self, run, holdout):
+        train = Manifest.read(holdout).frame.filter(pl.col("split") == "train")
+        middle = open_bundle(run.bundle).info.median_sizes
+        assert set(middle) == {"blast", "normal"}
+        for label, found in middle.items():
+            measured = train.filter(pl.col("label") == label).select("cell_width", "cell_height", "cell_area")
+            medians = np.median(measured.to_numpy(), axis=0)
+            assert [found.width, found.height, found.area] == medians.tolist()
+
     def test_calibration_and_threshold_come_from_the_calibration_subjects_alone(self, run):
         info = open_bundle(run.bundle).info
         rows = PredictionTable.read(run.predictions).frame.filter(pl.col("split") == "calibration")

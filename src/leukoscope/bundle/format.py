@@ -20,6 +20,7 @@ from leukoscope.evaluation.people import PersonReading
 from leukoscope.evaluation.quantisation import Quantisation
 from leukoscope.evaluation.readings import Metric
 from leukoscope.evaluation.ruler import Ruler
+from leukoscope.evaluation.sizes import MedianSize
 
 SCHEMA_VERSION = 2
 """The newest that is read. A bundle of 32 bits is written as schema 1; schema 2 adds ``quantisation``,
@@ -148,6 +149,8 @@ class BundleInfo(Config):
         evidence: what stands beside them, on the same cells; a private bundle names no subject there.
         reference_readings: operating point -> what people of the evaluation read at it, each without a name;
             ``None`` where nobody was read, and ``bundle.json`` then does not have the key.
+        median_sizes: class -> how large its training cells are in the middle; ``None`` where that was not
+            measured, and ``bundle.json`` then does not have the key.
         demonstration: it is there for trying the software.
         recipe: the whole configuration of the training.
         versions: of Python and the packages that shaped the model.
@@ -177,6 +180,7 @@ class BundleInfo(Config):
     metrics_on: str = ""
     evidence: Evidence | None = None
     reference_readings: dict[str, tuple[PersonReading, ...]] | None = None
+    median_sizes: dict[str, MedianSize] | None = None
     demonstration: bool = False
     recipe: dict[str, Any] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)

@@ -11,7 +11,19 @@ from fastapi.staticfiles import StaticFiles
 
 from leukoscope import __version__
 from leukoscope.review.room import Room
-from leukoscope.review.routes import account, administration, cases, cells, door, failures, gallery, learning, reports, signing, worklist
+from leukoscope.review.routes import (
+    account,
+    administration,
+    cases,
+    cells,
+    door,
+    failures,
+    gallery,
+    learning,
+    reports,
+    signing,
+    worklist,
+)
 from leukoscope.review.routes.api import version_1
 from leukoscope.review.routes.headers import Guard
 from leukoscope.review.routes.limits import BodyLimit
@@ -35,6 +47,7 @@ def create_app(room: Room) -> FastAPI:
         openapi_url="/api/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # such a redirect would go to whatever host a request names
         lifespan=at_work,
     )
     app.state.room = room
@@ -42,6 +55,18 @@ def create_app(room: Room) -> FastAPI:
     app.add_middleware(Guard, settings=room.settings)
     failures.install(app)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
-    for part in (door, worklist, cases, gallery, cells, account, administration, signing, reports, learning, version_1):
+    for part in (
+        door,
+        worklist,
+        cases,
+        gallery,
+        cells,
+        account,
+        administration,
+        signing,
+        reports,
+        learning,
+        version_1,
+    ):
         app.include_router(part.router)
     return app

@@ -60,7 +60,7 @@ class Room:
             self.bundle_id = self.bundles.add(session, opened).bundle_id
         self.derived = Derived(folder.path / "derived")
         self.heat_maps = HeatMaps(self.bundles, self.images, self.derived)
-        self.worker: Worker | WorkerProcess = Worker(self.database, self.bundles, self.images)
+        self.worker: Worker | WorkerProcess = Worker(self.database, self.bundles, self.images, self.derived)
 
     @property
     def operating_point(self) -> str:

@@ -23,6 +23,7 @@ from leukoscope.review.services.bundles import Bundles
 from leukoscope.review.services.jobs import Worker
 from leukoscope.review.settings import ServerSettings
 from leukoscope.review.store.database import Database
+from leukoscope.review.store.derived import Derived
 from leukoscope.review.store.images import ImageStore
 
 log = logging.getLogger(__name__)
@@ -109,7 +110,8 @@ def main() -> None:
     place = json.loads(sys.stdin.readline())
     folder = Path(place["data_dir"])
     database = Database(place["database"])
-    worker = Worker(database, Bundles(folder / "bundles"), ImageStore(folder / "images"))
+    images, derived = ImageStore(folder / "images"), Derived(folder / "derived")
+    worker = Worker(database, Bundles(folder / "bundles"), images, derived)
 
     def listen() -> None:
         for _ in sys.stdin:

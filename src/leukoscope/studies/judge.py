@@ -30,6 +30,7 @@ from leukoscope.evaluation.calibration import Calibration, blast_probability
 from leukoscope.evaluation.operating_points import OperatingPoint
 from leukoscope.evaluation.recalibrate import Limits, Wanted, fit_limits
 from leukoscope.evaluation.ruler import fit_ruler
+from leukoscope.evaluation.sizes import median_sizes
 from leukoscope.evaluation.table import PredictionTable
 from leukoscope.inference.backends import make_backend
 from leukoscope.inference.decide import decide
@@ -190,6 +191,7 @@ def draft(recipe: Recipe, network: CellNetwork, split: Manifest, prepared: Prepa
         operating_points=(_undecided(),),
         forbidding_flags=forbidding_flags(train["quality"]),
         ruler=fit_ruler(train, positive) if measured else None,
+        median_sizes=median_sizes(train) if measured else None,
         training_data=TrainingData.of(split),
         recipe=_recorded(recipe),
         versions=versions(),

@@ -21,6 +21,7 @@ from leukoscope.review.store.tables import ROLES, Invitation, LoginSession, Team
 from leukoscope.review.words import one_line
 
 __all__ = [
+    "INVITATION_LASTS",
     "Invited",
     "Knock",
     "SignInError",
@@ -37,6 +38,8 @@ __all__ = [
     "set_account",
     "set_password",
 ]
+
+INVITATION_LASTS = timedelta(days=3)
 
 _USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -79,7 +82,7 @@ def invite_first(session: Session) -> Invited:
         session.add(Team(name="Laboratory"))
         session.flush()
     teams = list(session.scalars(select(Team)))
-    return _invite(session, "system", "administrator", teams, days=3)
+    return _invite(session, "system", "administrator", teams, days=INVITATION_LASTS.days)
 
 
 def invite(
@@ -207,7 +210,7 @@ def refused() -> SignInError:
     """What is said to whoever could not sign in."""
     return SignInError(
         "the username or the password is wrong, or the account is locked",
-        hint="after several failures an account is locked for some minutes; an administrator can open it",
+        hint="after several failures an account is locked for some minutes; an administrator can unlock it",
     )
 
 

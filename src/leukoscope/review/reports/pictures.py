@@ -7,6 +7,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from leukoscope.cells.measure import find_body, is_segmented
 from leukoscope.errors import ImageError
 from leukoscope.review.store.images import ImageStore
 
@@ -14,7 +15,10 @@ Draw = Callable[[str], bytes | None]
 """The JPEG of an image by its hash, ``None`` where there is none."""
 
 SIDE = 132
-"""Pixels of a picture's side: 15 mm at 220 dots an inch."""
+"""Pixels of a picture's side: 22 mm at 150 dots an inch."""
+
+FIELD = 260
+"""Pixels of the image that a picture shows, unless a cell is larger: so large cells look larger."""
 
 
 def picture(images: ImageStore, sha256: str) -> bytes | None:
@@ -23,11 +27,22 @@ def picture(images: ImageStore, sha256: str) -> bytes | None:
         pixels = images.pixels(sha256)
     except ImageError:
         return None
+    small = cv2.resize(_window(pixels), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return bytes(cv2.imencode(".jpg", small[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])[1])
+
+
+def _window(pixels: np.ndarray) -> np.ndarray:
+    """A square of the image: around the cell where one lies on black, else all of it."""
+    body = find_body(pixels)
     height, width = pixels.shape[:2]
-    scale = SIDE / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    square = np.zeros((SIDE, SIDE, 3), np.uint8)
-    top, left = (SIDE - size[1]) // 2, (SIDE - size[0]) // 2
-    square[top : top + size[1], left : left + size[0]] = small
-    return bytes(cv2.imencode(".jpg", square[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])[1])
+    box, least = (0, 0, width, height), 0
+    if body is not None and is_segmented(pixels, body):
+        box, least = body.box, FIELD
+    side = max(*box[2:], least)
+    left, top = box[0] + (box[2] - side) // 2, box[1] + (box[3] - side) // 2
+    square = np.zeros((side, side, 3), np.uint8)
+    rows, columns = (slice(max(0, at), at + side) for at in (top, left))
+    part = pixels[rows, columns]
+    y, x = max(0, -top), max(0, -left)
+    square[y : y + part.shape[0], x : x + part.shape[1]] = part
+    return square

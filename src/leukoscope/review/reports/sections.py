@@ -74,6 +74,7 @@ def sections(report: Document, sha256: str) -> list[Section]:
         _reference,
         _review,
         _model,
+        _photographs,
         _pictures,
         _disagreements,
         _cells,
@@ -147,17 +148,10 @@ def _specimen(report: Document) -> Iterator[Section]:
 
 
 def _differential(report: Document) -> Iterator[Section]:
-    reads = {"all cells": report["differential"], **report["photographs"]}
+    read = report["differential"]
     rows = [
-        (
-            name if place == 0 else "",
-            words,
-            percent(read[key]["fraction"]),
-            interval(read[key]),
-            *(f"{read[key][f'num_{kind}']:,}" for kind in ("blast", "normal", "indeterminate", "rejected")),
-        )
-        for name, read in reads.items()
-        for place, (key, words) in enumerate((("after_review", "after review"), ("by_model", "by the model")))
+        (words, percent(read[key]["fraction"]), interval(read[key]), *_counts(read[key]))
+        for key, words in (("after_review", "After review"), ("by_model", "By the model"))
     ]
     yield Section(
         "Differential",
@@ -166,12 +160,35 @@ def _differential(report: Document) -> Iterator[Section]:
             "and are in no percentage. The interval is Wilson's, of 95 %, as if cells were independent.",
         ),
         table=Table(
-            ("", "", "Called blast", "95 % interval", "Blast", "Normal", "Indeterminate", "Rejected"),
+            ("", "Called blast", "95 % interval", "Blast", "Normal", "Indeterminate", "Rejected"),
             rows,
-            (0.18, 0.13, 0.12, 0.18, 0.09, 0.09, 0.12, 0.09),
-            frozenset(range(2, 8)),
+            (0.22, 0.14, 0.2, 0.1, 0.1, 0.13, 0.11),
+            frozenset(range(1, 7)),
         ),
     )
+
+
+def _counts(share: dict[str, Any]) -> Iterator[str]:
+    return (f"{share[f'num_{kind}']:,}" for kind in ("blast", "normal", "indeterminate", "rejected"))
+
+
+def _photographs(report: Document) -> Iterator[Section]:
+    rows = [
+        (
+            name,
+            percent(read["after_review"]["fraction"]),
+            interval(read["after_review"]),
+            percent(read["by_model"]["fraction"]),
+            *_counts(read["after_review"]),
+        )
+        for name, read in report["photographs"].items()
+    ]
+    if rows:
+        counted = ("Blast", "Normal", "Indeterminate", "Rejected")
+        head = ("Photograph", "Called blast", "95 % interval", "By the model", *counted)
+        widths = (0.18, 0.13, 0.2, 0.13, 0.08, 0.08, 0.13, 0.1)
+        table = Table(head, rows, widths, frozenset(range(1, 8)))
+        yield Section("By photograph", ("After review, but where it says by the model.",), table=table)
 
 
 def _reference(report: Document) -> Iterator[Section]:
@@ -203,6 +220,7 @@ def _review(report: Document) -> Iterator[Section]:
         if signature
         else "by nobody yet"
     )
+    num_open = sum(cell["model_decision"] == "indeterminate" for cell in cells)
     waiting = sum(cell["reviewed_by"] is None for cell in cells)
     rows = [
         (f"{who['full_name']} ({who['username']})", f"{who['num_cells']:,}", f"{who['num_in_bulk']:,}")
@@ -214,8 +232,14 @@ def _review(report: Document) -> Iterator[Section]:
         facts=(
             ("Signed", signed),
             ("Not reviewed", f"{waiting:,} of {len(cells):,} cells"),
-            ("Against the model", f"{contradicted:,} cells called otherwise than the model called them"),
-            ("Left open by the model", f"{settled:,} indeterminate cells settled by a person"),
+            (
+                "Against the model",
+                f"{contradicted:,} of {len(cells) - num_open:,} called otherwise by a person",
+            ),
+            (
+                "Left open by the model",
+                f"{num_open:,} of {len(cells):,}, of these {settled:,} called something else by a person",
+            ),
         ),
         table=Table(head, rows, (0.6, 0.15, 0.25), frozenset({1, 2})) if rows else None,
     )
@@ -274,15 +298,15 @@ def _disagreements(report: Document) -> Iterator[Section]:
 
 def _cells(report: Document) -> Iterator[Section]:
     words = (
-        "Probability: of being a blast, calibrated, as the model gave it. Words in brackets say why the model "
-        "left a cell open; * marks what was approved with a whole tab."
+        "Probability: of being a blast, calibrated, as the model gave it. Words in brackets say why the "
+        "model left a cell open; * marks what was approved with a whole tab."
     )
     yield Section("All cells", (words,), table=_cell_table([_row(cell) for cell in report["cells"]]))
 
 
 def _cell_table(rows: list[tuple[str, ...]]) -> Table:
     head = ("Cell", "Photograph", "Probability", "Model", "Final", "Reviewed by", "At")
-    return Table(head, rows, (0.26, 0.1, 0.1, 0.19, 0.12, 0.1, 0.15), frozenset({2}))
+    return Table(head, rows, (0.26, 0.11, 0.1, 0.19, 0.12, 0.11, 0.15), frozenset({2}))
 
 
 def _row(cell: dict[str, Any]) -> tuple[str, ...]:

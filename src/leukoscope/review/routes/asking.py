@@ -86,7 +86,7 @@ async def changing(
 bearer = HTTPBearer(
     scheme_name="key",
     bearerFormat="leuko_...",
-    description="A key of your account, made in the pages under Account. An operation names the scopes it needs.",
+    description="A key of your account, made in the pages. An operation names the scopes that it needs.",
     auto_error=False,
 )
 

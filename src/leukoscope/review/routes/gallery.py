@@ -10,12 +10,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from leukoscope.errors import UsageError
-from leukoscope.review.auth.rights import Actor, NotFoundError, case_for
+from leukoscope.review.auth.rights import Actor, NotFoundError, case_for, visible
 from leukoscope.review.room import Room
 from leukoscope.review.routes.asking import Asking, Changing, RoomOf, Who, page, templates
 from leukoscope.review.services import gallery
 from leukoscope.review.services.decisions import approve, cells_of, decide, undo
-from leukoscope.review.services.differential import WORDS, by_photograph, differential
+from leukoscope.review.services.differential import WORDS, readings
 from leukoscope.review.services.gallery import View
 from leukoscope.review.services.preferences import ACTIONS, keys_of, shown_key
 from leukoscope.review.services.signing import what_blocks
@@ -43,13 +43,14 @@ SentView = Annotated[View, Depends(view_sent)]
 
 def standing(session: Session, room: Room, case: Case, view: View) -> dict[str, Any]:
     """How a case stands, as the templates show it beside a view of its cells."""
+    whole, parts = readings(session, case.case_id)
     return {
         "case": case,
         "view": view,
         "bundle": room.bundles.open(case.bundle_id).info,
         "counts": gallery.counts(session, case.case_id, view.photograph),
-        "read": differential(session, case.case_id),
-        "photographs": by_photograph(session, case.case_id),
+        "read": whole,
+        "photographs": parts,
         "blocks": what_blocks(session, case),
         "words": WORDS,
     }
@@ -111,7 +112,7 @@ def decide_on(
     """Call cells so: ``cells`` with commas between them, for thousands; or ``cell_ids`` one by one."""
     with room.database.write() as session:
         action_id = decide(session, who.actor, case_id, [*_numbers(cells), *(cell_ids or [])], decision)
-        return _after(session, room, who, case_id, view, action_id=action_id)
+    return _done(room, who, case_id, view, action_id)
 
 
 @router.post("/cases/{case_id}/approvals")
@@ -119,7 +120,7 @@ def approve_tab(*, room: RoomOf, who: Changing, case_id: int, view: SentView) ->
     """Confirm what waits in a tab."""
     with room.database.write() as session:
         action_id = approve(session, who.actor, case_id, view.tab, view.photograph)
-        return _after(session, room, who, case_id, view, action_id=action_id)
+    return _done(room, who, case_id, view, action_id)
 
 
 @router.post("/cases/{case_id}/undo")
@@ -127,6 +128,12 @@ def take_back(*, room: RoomOf, who: Changing, case_id: int, view: SentView) -> d
     """Take the last step back."""
     with room.database.write() as session:
         action_id = undo(session, who.actor, case_id)
+    return _done(room, who, case_id, view, action_id)
+
+
+def _done(room: Room, who: Asking, case_id: int, view: View, action_id: str | None) -> dict[str, object]:
+    """How the case stands when a step is kept; read by itself, so that the next writer need not wait."""
+    with room.database.read() as session:
         return _after(session, room, who, case_id, view, action_id=action_id)
 
 
@@ -156,13 +163,17 @@ def _now(session: Session, cell_ids: list[int]) -> dict[str, int]:
 @router.get("/cases/{case_id}/images/{sha256}.{form}")
 def show_image(*, room: RoomOf, who: Who, case_id: int, sha256: str, form: str) -> Response:
     """An image of a case: ``png`` as it is kept, ``webp`` as a thumbnail."""
+    who.actor.need("read")
     with room.database.read() as session:
-        case_for(session, who.actor, case_id)
-        wanted = select(Image.image_id).where(Image.case_id == case_id, Image.stored_sha256 == sha256)
+        # One query, since a page asks for dozens.
+        mine = select(Image.image_id).join(Case, Case.case_id == Image.case_id).where(visible(who.actor))
+        wanted = mine.where(Image.case_id == case_id, Image.stored_sha256 == sha256)
         if form not in ("png", "webp") or session.scalars(wanted.limit(1)).first() is None:
             raise NotFoundError("there is no such image in this case")
     if form == "png":
         data = room.images.path(sha256).read_bytes()
     else:
-        data = room.derived.get("thumbnails", sha256, lambda: gallery.thumbnail(room.images.pixels(sha256)))
+        data = room.derived.get(
+            gallery.THUMBNAILS, sha256, lambda: gallery.thumbnail(room.images.pixels(sha256))
+        )
     return Response(data, media_type=f"image/{form}", headers={"Cache-Control": FOR_GOOD})

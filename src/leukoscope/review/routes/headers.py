@@ -85,7 +85,7 @@ class Guard:
 
 
 def _said(path: str, status: int, words: str) -> ASGIApp:
-    """Before there is an application that could answer: plain words, for programs in the shape of all errors."""
+    """Before any route could answer: plain words, for programs in the shape of all errors."""
     if path.startswith("/api/"):
         return JSONResponse({"error": {"status": status, "message": words, "hint": ""}}, status)
     return PlainTextResponse(words, status)

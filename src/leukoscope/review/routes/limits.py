@@ -1,7 +1,7 @@
 """How much of a request is read: little, but for uploads of people and programs that are known.
 
-The limit strikes when somebody begins to read a body, so that what needs no body is answered as ever. Starlette's
-own limit answers in plain text and knows neither paths nor people.
+The limit strikes when somebody begins to read a body, so that what needs no body is answered as ever.
+Starlette's own limit answers in plain text and knows neither paths nor people.
 """
 
 from __future__ import annotations

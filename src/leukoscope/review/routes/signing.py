@@ -82,7 +82,8 @@ def _page(
         values = {
             "case": case,
             "blocks": blocking(session, case),
-            "reads": {"all cells": differential(session, case_id), **by_photograph(session, case_id)},
+            "read": differential(session, case_id),
+            "photographs": by_photograph(session, case_id),
             "found": disagreements(session, who.actor, sought),
             "settled": disagreements(session, who.actor, sought._replace(model="indeterminate")).num_all,
         }

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session, aliased, defer
 
 from leukoscope.errors import UsageError
 from leukoscope.review.audit import record
@@ -17,6 +17,8 @@ from leukoscope.review.services.intake import ConflictError, check_open
 from leukoscope.review.store.tables import DECISIONS, Case, Cell, Decision, utc_now
 
 UNDO = "undo"
+_UNREAD = defer(Cell.row)
+"""Of thousands of cells, what takes longest to load, and is not needed to decide on them."""
 
 
 def decide(session: Session, actor: Actor, case_id: int, cell_ids: Sequence[int], decision: str) -> str:
@@ -41,8 +43,8 @@ def decide(session: Session, actor: Actor, case_id: int, cell_ids: Sequence[int]
         raise UsageError(f"expected a decision of {', '.join(DECISIONS)}, and cells. Received: {decision}")
     case = _reviewable(session, actor, case_id)
     wanted = set(cell_ids)
-    found = select(Cell).where(Cell.case_id == case_id, Cell.cell_id.in_(wanted)).order_by(Cell.cell_id)
-    cells = list(session.scalars(found))
+    found = select(Cell).where(Cell.case_id == case_id, Cell.cell_id.in_(wanted))
+    cells = list(session.scalars(found.order_by(Cell.cell_id).options(_UNREAD)))
     if len(cells) != len(wanted):
         missing = min(wanted - {cell.cell_id for cell in cells})
         raise NotFoundError(f"there is no cell {missing} in case {case_id}")
@@ -66,7 +68,7 @@ def approve(session: Session, actor: Actor, case_id: int, tab: str, photograph: 
     waiting = select(Cell).where(Cell.case_id == case_id, Cell.decision == tab, Cell.reviewed_at.is_(None))
     if photograph:
         waiting = waiting.where(Cell.photograph == photograph)
-    cells = list(session.scalars(waiting.order_by(Cell.cell_id)))
+    cells = list(session.scalars(waiting.order_by(Cell.cell_id).options(_UNREAD)))
     if not cells:
         return None
     return _apply(session, actor, case, cells, tab, kind="bulk approval")
@@ -136,7 +138,7 @@ def _apply(
 def _take_back(session: Session, actor: Actor, case: Case, steps: Sequence[Decision]) -> None:
     action_id = uuid.uuid4().hex
     wanted = select(Cell).where(Cell.cell_id.in_([step.cell_id for step in steps]))
-    cells = {cell.cell_id: cell for cell in session.scalars(wanted)}
+    cells = {cell.cell_id: cell for cell in session.scalars(wanted.options(_UNREAD))}
     for step in steps:
         cell = cells[step.cell_id]
         session.add(_step(actor, cell, action_id, UNDO, step.before))

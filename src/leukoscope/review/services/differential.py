@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import polars as pl
@@ -45,30 +46,65 @@ class Differential(NamedTuple):
     after_review: Share
 
 
-def share(counts: Counter[str]) -> Share:
-    """The share and its interval of these counts.
+def shares(counted: Sequence[Counter[str]]) -> list[Share]:
+    """The share and its interval of each of these counts; many cost no more than one.
 
-    >>> share(Counter(blast=8, normal=2, indeterminate=5)).fraction
+    >>> shares([Counter(blast=8, normal=2, indeterminate=5)])[0].fraction
     0.8
     """
-    blast, judged = counts["blast"], counts["blast"] + counts["normal"]
-    low, high = pl.select(
-        *(end.alias(name) for name, end in zip("ab", wilson(pl.lit(blast), pl.lit(judged)), strict=True))
-    ).row(0)
-    fraction = blast / judged if judged else None
-    return Share(blast, counts["normal"], counts["indeterminate"], counts["rejected"], fraction, low, high)
+    numbers = pl.DataFrame(
+        {
+            "blast": [counts["blast"] for counts in counted],
+            "judged": [counts["blast"] + counts["normal"] for counts in counted],
+        },
+        schema={"blast": pl.Int64, "judged": pl.Int64},
+    )
+    low, high = wilson(pl.col("blast"), pl.col("judged"))
+    ends = numbers.select("blast", "judged", low.alias("low"), high.alias("high")).rows()
+    return [
+        Share(
+            blast,
+            counts["normal"],
+            counts["indeterminate"],
+            counts["rejected"],
+            blast / judged if judged else None,
+            *interval,
+        )
+        for counts, (blast, judged, *interval) in zip(counted, ends, strict=True)
+    ]
+
+
+class Readings(NamedTuple):
+    """Those of a whole case, and of each photograph in the order of their names, where any is known."""
+
+    whole: Differential
+    by_photograph: dict[str, Differential]
+
+
+def readings(session: Session, case_id: int) -> Readings:
+    """All of them, counted once."""
+    rows, groups = _counted(session, case_id), dict[str, list[_Row]]()
+    for row in rows:
+        groups.setdefault(row[0], []).append(row)
+    names = sorted(groups.keys() - {""}, key=_natural)
+    whole, *parts = _read([rows, *(groups[name] for name in names)])
+    return Readings(whole, dict(zip(names, parts, strict=True)))
 
 
 def differential(session: Session, case_id: int) -> Differential:
     """Of all cells of a case."""
-    return _read(_counted(session, case_id))
+    return readings(session, case_id).whole
 
 
 def by_photograph(session: Session, case_id: int) -> dict[str, Differential]:
     """The same of each photograph, in the order of their names; empty where none is known."""
-    rows = _counted(session, case_id)
-    names = sorted({row[0] for row in rows} - {""})
-    return {name: _read([row for row in rows if row[0] == name]) for name in names}
+    return readings(session, case_id).by_photograph
+
+
+def _natural(name: str) -> list[tuple[bool, int, str]]:
+    """A key by which names are in the order that people count in: 7_2 before 7_10."""
+    parts = re.split(r"([0-9]+)", name)
+    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
 
 _Row = tuple[str, str, str, int]
@@ -81,9 +117,14 @@ def _counted(session: Session, case_id: int) -> list[_Row]:
     return [(a, b, c, n) for a, b, c, n in session.execute(counted)]
 
 
-def _read(rows: Iterable[_Row]) -> Differential:
-    model, after = Counter[str](), Counter[str]()
-    for _, said, stands, num in rows:
-        model[said] += num
-        after[stands] += num
-    return Differential(share(model), share(after))
+def _read(groups: Sequence[Sequence[_Row]]) -> list[Differential]:
+    """Both readings of each group of rows."""
+    counted = list[Counter[str]]()
+    for rows in groups:
+        model, after = Counter[str](), Counter[str]()
+        for _, said, stands, num in rows:
+            model[said] += num
+            after[stands] += num
+        counted += [model, after]
+    both = shares(counted)
+    return [Differential(*pair) for pair in zip(both[::2], both[1::2], strict=True)]

@@ -16,12 +16,14 @@ from leukoscope.review.store.tables import DECISIONS, Cell, Image
 STRETCH = 120
 MOST_TILES = 300
 """Tiles that are drawn at once, at most."""
+THUMBNAILS = "thumbnails"
+"""What they are called among the derived files."""
+
 THUMBNAIL = 160
 """Pixels of a thumbnail's side: the largest that the gallery shows, twice the usual one for fine screens."""
 
-_SUSPICION = func.coalesce(Cell.blast_probability, -1.0)
 ORDERS: dict[str, ColumnElement[Any]] = {
-    "suspicion": _SUSPICION.desc(),
+    "suspicion": Cell.blast_probability.desc().nulls_last(),
     "uncertainty": func.abs(func.coalesce(Cell.blast_probability, 0.5) - 0.5),
     "position": Cell.position.expression,
 }
@@ -119,9 +121,9 @@ def stretch(
     if start < 0 or not 1 <= num <= 1000:
         raise UsageError(f"expected a start from 0 and 1 to 1,000 tiles. Received: {start}, {num}")
     view = View(tab, order, photograph)
-    shown = _ordered(_tiles(), case_id, view).limit(num).offset(start)
+    shown = session.scalars(_ordered(select(Cell.cell_id), case_id, view).limit(num).offset(start))
     num_all = counts(session, case_id, photograph)[tab][0]
-    return Stretch([_tile(row) for row in session.execute(shown)], start, num_all)
+    return Stretch(_drawn(session, case_id, list(shown)), start, num_all)
 
 
 def tiles(session: Session, case_id: int, wanted: Sequence[int]) -> list[Tile]:
@@ -132,6 +134,11 @@ def tiles(session: Session, case_id: int, wanted: Sequence[int]) -> list[Tile]:
     """
     if len(wanted) > MOST_TILES:
         raise UsageError(f"expected at most {MOST_TILES} cells. Received: {len(wanted)}")
+    return _drawn(session, case_id, wanted)
+
+
+def _drawn(session: Session, case_id: int, wanted: Sequence[int]) -> list[Tile]:
+    """By number, so that the database sorts numbers and not rows of a kilobyte."""
     found = session.execute(_tiles().where(Cell.case_id == case_id, Cell.cell_id.in_(wanted)))
     known = {tile.cell_id: tile for tile in map(_tile, found)}
     return [known[cell_id] for cell_id in wanted if cell_id in known]
@@ -151,13 +158,12 @@ def _ordered(query: Select[Any], case_id: int, view: View) -> Select[Any]:
 
 def _tiles() -> Select[Any]:
     columns = (Cell.cell_id, Image.name, Cell.decision, Cell.model_decision, Cell.reason)
-    more = (Cell.blast_probability, Cell.row, Cell.reviewed_at, Image.stored_sha256)
+    more = (Cell.blast_probability, Cell.row, Cell.reviewed_at.is_not(None), Image.stored_sha256)
     return select(*columns, *more).join(Image, Image.image_id == Cell.image_id)
 
 
 def _tile(found: Any) -> Tile:
-    *known, row, reviewed_at, sha256 = found
-    return Tile(*known, row.get("quality"), reviewed_at is not None, sha256 or "")
+    return Tile(*found)._replace(quality=found.row.get("quality"))
 
 
 def thumbnail(pixels: np.ndarray) -> bytes:

@@ -1,8 +1,8 @@
 """What is asked twice under one key is done once, and answered the same.
 
-A key belongs to one person. It is claimed before the work, and the answer is kept in the transaction of the work, so
-that there is never one without the other. Work that failed leaves its key free; a claim whose server died is free
-again after :data:`CLAIM_LASTS`. An answer ends after a day.
+A key belongs to one person. It is claimed before the work, and the answer is kept in the transaction of the
+work, so that there is never one without the other. Work that failed leaves its key free; a claim whose server
+died is free again after :data:`CLAIM_LASTS`. An answer ends after a day.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from leukoscope.review.store.tables import Answer, utc_now
 
 ANSWER_LASTS = timedelta(days=1)
 CLAIM_LASTS = timedelta(minutes=15)
-"""Longer than the largest upload takes to be decoded; if it took longer, the second of the two would keep nothing."""
+"""Longer than the largest upload takes; if it took longer, the later of the two would keep nothing."""
 
 _AT_WORK = 0
 """Status of a claim."""
@@ -49,8 +49,12 @@ class Once:
         """
         if self._claim is None:
             return
-        at_work = (Answer.user_id == self._claim[0]) & (Answer.key == self._claim[1]) & (Answer.status == _AT_WORK)
-        kept = session.execute(update(Answer).where(at_work).values(status=200, body=body, answered_at=utc_now()))
+        at_work = (
+            (Answer.user_id == self._claim[0]) & (Answer.key == self._claim[1]) & (Answer.status == _AT_WORK)
+        )
+        kept = session.execute(
+            update(Answer).where(at_work).values(status=200, body=body, answered_at=utc_now())
+        )
         if kept.rowcount != 1:  # type: ignore[attr-defined]
             raise _taken()
 
@@ -92,7 +96,9 @@ def _claim(session: Session, user_id: int, key: str, request_sha256: str) -> Any
     session.execute(delete(Answer).where(old | dead))
     found = session.get(Answer, (user_id, key))
     if found is None:
-        session.add(Answer(user_id=user_id, key=key, request_sha256=request_sha256, status=_AT_WORK, body=None))
+        session.add(
+            Answer(user_id=user_id, key=key, request_sha256=request_sha256, status=_AT_WORK, body=None)
+        )
         try:
             session.flush()
         except IntegrityError:
@@ -109,7 +115,9 @@ def _claim(session: Session, user_id: int, key: str, request_sha256: str) -> Any
 
 
 def _taken() -> ConflictError:
-    return ConflictError("this request is being worked on", hint="wait a little, and send it again with its key")
+    return ConflictError(
+        "this request is being worked on", hint="wait a little, and send it again with its key"
+    )
 
 
 def _let_go(session: Session, user_id: int, key: str) -> None:
@@ -118,7 +126,7 @@ def _let_go(session: Session, user_id: int, key: str) -> None:
 
 
 def fingerprint(what: str, files: Iterable[tuple[str, IO[bytes]]] = ()) -> str:
-    """SHA-256 over what is asked, and names and content of the files that came with it; streams are rewound."""
+    """SHA-256 over what is asked and over names and content of its files; streams are rewound."""
     parts = [what]
     for name, stream in files:
         parts += [name, hashlib.file_digest(stream, "sha256").hexdigest()]  # type: ignore[arg-type]

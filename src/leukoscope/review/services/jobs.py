@@ -23,7 +23,9 @@ from leukoscope.inference.parts import CellInput
 from leukoscope.review.audit import record
 from leukoscope.review.services.bundles import Bundles
 from leukoscope.review.services.cases import settle
+from leukoscope.review.services.gallery import THUMBNAILS, thumbnail
 from leukoscope.review.store.database import Database
+from leukoscope.review.store.derived import Derived
 from leukoscope.review.store.images import ImageStore
 from leukoscope.review.store.tables import Case, Cell, Image, Job, utc_now
 
@@ -77,10 +79,13 @@ class Worker:
         database: where jobs wait.
         bundles: to read with.
         images: where pixels lie.
+        derived: where thumbnails go, made while the pixels are at hand; ``None`` leaves them to the gallery.
     """
 
-    def __init__(self, database: Database, bundles: Bundles, images: ImageStore) -> None:
-        self._database, self._bundles, self._images = database, bundles, images
+    def __init__(
+        self, database: Database, bundles: Bundles, images: ImageStore, derived: Derived | None = None
+    ) -> None:
+        self._database, self._bundles, self._images, self._derived = database, bundles, images, derived
         self._name, self._stop, self._called = uuid.uuid4().hex, Event(), Event()
         self._thread = Thread(target=self.run, name="leukoscope-worker", daemon=True)
 
@@ -170,8 +175,13 @@ class Worker:
         return pl.concat(self._bundles.predictor(bundle_id).rows(cells))
 
     def _input(self, image: Image) -> CellInput:
+        sha256 = image.stored_sha256 or ""
+
         def read() -> np.ndarray:
-            return self._images.pixels(image.stored_sha256 or "")
+            pixels = self._images.pixels(sha256)
+            if self._derived is not None:
+                self._derived.get(THUMBNAILS, sha256, lambda: thumbnail(pixels))
+            return pixels
 
         return CellInput(str(image.image_id), image.name, read)
 

@@ -111,13 +111,14 @@ def make_export(session: Session, actor: Actor, scope: str, images: ImageStore) 
 
     Raises:
         ForbiddenError: for who may not review.
-        UsageError: for an unknown scope, or without a cell called blast or normal.
+        UsageError: for an unknown scope, or when no cell is left.
         ImageError: when an image is no longer there.
     """
     left_out = Counter[str]()
     rows = _chosen(_labelled(session, actor, scope, left_out), left_out)
     if not rows:
-        raise UsageError("no cell is called blast or normal yet", hint="review cells, then come back")
+        why = "".join(f"; {num:,} {reason}" for reason, num in left_out.items())
+        raise UsageError(f"there is no cell to train on{why}", hint="review cells, then come back")
     sha256s = list(dict.fromkeys(row["sha256"] for row in rows))
     for sha256 in sha256s:
         if not images.path(sha256).is_file():

@@ -16,11 +16,19 @@ Row = Mapping[str, Any]
 
 
 class Length(NamedTuple):
-    """A measure of a cell: in pixels, and in micrometres (square ones for an area) where a scale is known."""
+    """A measure of a cell.
+
+    Attributes:
+        name: width, height or area.
+        pixels: of the original.
+        micrometres: square ones for an area; ``None`` where the bundle states no scale.
+        medians: class -> pixels of its training cells in the middle; empty where the bundle does not say.
+    """
 
     name: str
     pixels: float
     micrometres: float | None
+    medians: dict[str, float]
 
 
 class Flag(NamedTuple):
@@ -38,12 +46,24 @@ def probability(row: Row, info: BundleInfo) -> list[str]:
         return ["There is no probability: the model was not asked, or could not answer."]
     who = f" ({info.calibration.subjects})" if info.calibration.subjects else ""
     words = [
-        f"Of 100 cells with this value, about {100 * p:.0f} were blasts in the calibration data{who}.",
+        f"Of 100 cells with this value, {_of_hundred(p)} were blasts in the calibration data{who}.",
         "Among people with another share of blasts the value means something else.",
     ]
     if raw is not None:
         words.append(f"Before calibration the model said {raw:.2f}.")
     return words
+
+
+def _of_hundred(p: float) -> str:
+    """How many of a hundred, where a whole number would say none or all.
+
+    >>> _of_hundred(0.832), _of_hundred(0.9991), _of_hundred(0.001)
+    ('about 83', 'more than 99', 'fewer than 1')
+    """
+    num = round(100 * p)
+    if num in (0, 100) and p not in (0, 1):
+        return "more than 99" if num else "fewer than 1"
+    return f"about {num}"
 
 
 def thresholds(point: OperatingPoint) -> str:
@@ -102,8 +122,14 @@ def size(row: Row, info: BundleInfo) -> list[Length]:
     """Width, height and area of a cell; empty where none is segmented."""
     scale = info.preprocess.micrometres_per_pixel
     kinds = {"width": ("cell_width", 1), "height": ("cell_height", 1), "area": ("cell_area", 2)}
+    known = info.median_sizes or {}
     return [
-        Length(name, row[column], None if scale is None else row[column] * scale**power)
+        Length(
+            name,
+            row[column],
+            None if scale is None else row[column] * scale**power,
+            {label: getattr(middle, name) for label, middle in known.items()},
+        )
         for name, (column, power) in kinds.items()
         if row.get(column) is not None
     ]

@@ -2,7 +2,7 @@
 import { Choice } from "./choice.js";
 import { help, listen } from "./keys.js";
 import { get, post } from "./sending.js";
-import { Stage } from "./stage.js";
+import { give, Stage } from "./stage.js";
 
 const LOOK_EVERY = 3000;
 const root = document.getElementById("gallery");
@@ -22,7 +22,7 @@ const cells = (num) => (num === 1 ? "1 cell" : `${num.toLocaleString("en")} cell
 
 const stage = new Stage(grid, part("canvas"), (ids) => get(`${address}/tiles?cells=${ids.join(",")}`), (tile) => {
   const id = Number(tile.dataset.cell);
-  tile.setAttribute("aria-selected", choice.chosen.has(id));
+  give(tile, "aria-selected", choice.chosen.has(id));
   tile.classList.toggle("here", id === choice.here);
 });
 
@@ -56,10 +56,22 @@ function wrong(error) {
 }
 
 function goTo(id, how) {
-  if (id === null || id === undefined) return paint();
-  choice.goTo(id, how);
-  stage.show(id);
+  if (id !== null && id !== undefined) choice.goTo(id, how);
+  reveal();
+}
+
+function reveal() {
+  if (choice.here !== null) {
+    stage.show(choice.here);
+    grid.scrollIntoView({ block: "nearest" });
+  }
   paint();
+}
+
+// The grid takes the height that is left beside what stands around it.
+function fit() {
+  const around = grid.getBoundingClientRect().top + scrollY + root.querySelector(".calls").offsetHeight + 8;
+  root.style.setProperty("--around", `${Math.round(around)}px`);
 }
 
 // How the case stands, as the server drew it; the pieces keep focus and whether they are open.
@@ -226,8 +238,7 @@ listen(JSON.parse(root.dataset.keys), (action, event) => {
   else if (action in ACTS) {
     ACTS[action](event);
     grid.focus({ preventScroll: true });
-    if (choice.here !== null && action !== "choose_all") stage.show(choice.here);
-    paint();
+    reveal();
   } else if (action.endsWith("_tab")) change({ tab: action.slice(0, -4) });
   else call(action);
 });
@@ -331,7 +342,11 @@ async function watch() {
   setTimeout(watch, LOOK_EVERY);
 }
 
+addEventListener("resize", fit);
+root.addEventListener("toggle", fit, true);
+
 // Begin: the server has drawn the first tiles.
+fit();
 stage.size = Number(size.value);
 const asked = new URLSearchParams(location.search);
 if (!asked.has("order")) view.order = localStorage.getItem("order") ?? view.order;

@@ -1,8 +1,14 @@
 // A long list of cells of which only those are drawn that can be seen. The server draws the tiles, in stretches.
 const GAP = 4;
-const ROWS_AROUND = 4;
-const AT_ONCE = 120;
+const ROWS_AROUND = 3;
+const AT_ONCE = 60;
 const MOST_REQUESTS = 2;
+
+// An attribute that has its value already is left alone: setting it again costs a frame part of its time.
+export function give(tile, name, value) {
+  const text = String(value);
+  if (tile.getAttribute(name) !== text) tile.setAttribute(name, text);
+}
 
 export class Stage {
   // box scrolls; canvas in it is as high as all rows; fetchTiles(ids) gives their HTML.
@@ -76,7 +82,8 @@ export class Stage {
     if (this.waits) return;
     this.waits = requestAnimationFrame(() => {
       this.waits = 0;
-      this.draw();
+      const [start, end] = this.range();
+      if (start !== this.start || end !== this.end) this.draw();
     });
   }
 
@@ -90,7 +97,7 @@ export class Stage {
     if (!this.columns) this.measure();
     const rows = Math.ceil(this.ids.length / this.columns);
     this.canvas.style.height = `${Math.max(0, rows * this.row - GAP)}px`;
-    const [start, end] = this.range();
+    const [start, end] = [this.start, this.end] = this.range();
     this.canvas.style.paddingTop = `${Math.floor(start / this.columns) * this.row}px`;
     const wanted = this.ids.slice(start, end).map((id) => this.tile(id));
     const kept = new Set(wanted);
@@ -99,8 +106,8 @@ export class Stage {
     wanted.forEach((tile, number) => {
       if (tile === at) at = at.nextSibling;
       else this.canvas.insertBefore(tile, at);
-      tile.setAttribute("aria-posinset", start + number + 1);
-      tile.setAttribute("aria-setsize", this.ids.length);
+      give(tile, "aria-posinset", start + number + 1);
+      give(tile, "aria-setsize", this.ids.length);
       this.decorate(tile);
     });
     this.load();

@@ -87,7 +87,7 @@ async function make(event) {
     const path = new URL(answer.url).pathname;
     if (!/^\/cases\/\d+$/.test(path)) return location.assign(path);
     address = path;
-    form.classList.add("made");
+    for (const field of form.querySelectorAll(".field :is(input, select)")) field.disabled = true;
     part("collected").textContent = "The case is made; its files are being sent.";
     await start();
   } catch (error) {

@@ -28,7 +28,15 @@ from leukoscope.review.routes.api.shapes import (
 )
 from leukoscope.review.routes.asking import MayRead, MayReview, RoomOf
 from leukoscope.review.services import gallery
-from leukoscope.review.services.cases import MOST_PER_PAGE, ORDERS, PAGE, Filter, count_states, make_case, worklist
+from leukoscope.review.services.cases import (
+    MOST_PER_PAGE,
+    ORDERS,
+    PAGE,
+    Filter,
+    count_states,
+    make_case,
+    worklist,
+)
 from leukoscope.review.services.signing import what_blocks
 from leukoscope.review.store.tables import DECISIONS, Case
 
@@ -56,7 +64,9 @@ class CaseRow(Told):
     taken_on: date | None = Field(description="day on which the specimen was taken", examples=["2026-01-31"])
     priority: Priority
     state: State
-    bundle_id: str = Field(description="the model that it is read with, for good", examples=["2f6d0c51b7e84a90"])
+    bundle_id: str = Field(
+        description="the model that it is read with, for good", examples=["2f6d0c51b7e84a90"]
+    )
     operating_point: str = Field(description="of that model", examples=["sensitivity 0.95"])
     created_at: datetime = Field(description="UTC")
     changed_at: datetime = Field(description="UTC")
@@ -84,7 +94,9 @@ class NewCase(Asked):
     """What a case begins with."""
 
     subject_id: Annotated[Line, Field(description="pseudonym; matches the room's pattern", examples=["P-17"])]
-    team_id: Id | None = Field(None, description="one of yours; may be left out by members of one team", examples=[1])
+    team_id: Id | None = Field(
+        None, description="one of yours; may be left out by members of one team", examples=[1]
+    )
     specimen: Line = Field("", description="at most 100 characters", examples=["bone marrow, day 0"])
     taken_on: Day | None = Field(None, description="not to come", examples=["2026-01-31"])
     priority: Priority = "routine"
@@ -97,14 +109,16 @@ class CaseList(Listed[CaseRow]):
 class Counts(Told):
     """How many cases of each state there are."""
 
-    states: dict[State, int] = Field(examples=[{"new": 1, "running": 0, "to review": 4, "to sign": 2, "signed": 31}])
+    states: dict[State, int] = Field(
+        examples=[{"new": 1, "running": 0, "to review": 4, "to sign": 2, "signed": 31}]
+    )
 
 
 @router.get(
     "/cases",
     operation_id="listCases",
     summary="The worklist",
-    responses={200: {"headers": PAGED}} | failures(403, 422),
+    responses=failures(403, 422) | {200: {"headers": PAGED}},
 )
 def list_cases(
     request: Request,
@@ -129,7 +143,10 @@ def list_cases(
 
 
 @router.get(
-    "/cases/counts", operation_id="countCases", summary="How many cases of each state", responses=failures(403)
+    "/cases/counts",
+    operation_id="countCases",
+    summary="How many cases of each state",
+    responses=failures(403),
 )
 def count_cases(room: RoomOf, actor: MayRead) -> Counts:
     """Of the cases of your teams; every state is named."""
@@ -142,7 +159,8 @@ def count_cases(room: RoomOf, actor: MayRead) -> Counts:
     operation_id="makeCase",
     summary="Begin a case",
     status_code=201,
-    responses={
+    responses=failures(400, 403, 413, 422)
+    | {
         201: {
             "headers": TAGGED | {"Location": {"description": "of the case", "schema": {"type": "string"}}},
             "links": {
@@ -150,8 +168,7 @@ def count_cases(room: RoomOf, actor: MayRead) -> Counts:
                 "case": {"operationId": "getCase", "parameters": {"case_id": "$response.body#/case_id"}},
             },
         }
-    }
-    | failures(400, 403, 413, 422),
+    },
 )
 def make(response: Response, *, room: RoomOf, actor: MayReview, wanted: NewCase) -> CaseDetails:
     """It keeps the model and the operating point that it begins with."""
@@ -173,7 +190,9 @@ def make(response: Response, *, room: RoomOf, actor: MayReview, wanted: NewCase)
 
 def _only_team(actor: Actor) -> int:
     if len(actor.team_ids) != 1:
-        raise UsageError("a case belongs to one of your teams", hint="give team_id; /api/v1/me lists your teams")
+        raise UsageError(
+            "a case belongs to one of your teams", hint="give team_id; /api/v1/me lists your teams"
+        )
     return next(iter(actor.team_ids))
 
 
@@ -181,7 +200,7 @@ def _only_team(actor: Actor) -> int:
     "/cases/{case_id}",
     operation_id="getCase",
     summary="One case",
-    responses={200: {"headers": TAGGED}} | failures(403, 404, 422),
+    responses=failures(403, 404, 422) | {200: {"headers": TAGGED}},
 )
 def get_case(response: Response, *, room: RoomOf, actor: MayRead, case_id: CaseId) -> CaseDetails:
     """Its state, what its cells are called, and what blocks signing."""

@@ -46,7 +46,9 @@ class CellRow(Told):
     model_decision: Call = Field(description="what the model said; never changed")
     reason: str | None = Field(description="why the model said indeterminate", examples=[None])
     decision: Call = Field(description="what the cell is called now")
-    reviewed_by: str | None = Field(description="who looked last; null while nobody has", examples=["m.curie"])
+    reviewed_by: str | None = Field(
+        description="who looked last; null while nobody has", examples=["m.curie"]
+    )
     reviewed_at: datetime | None = Field(description="UTC")
     stored_sha256: Sha256
 
@@ -77,7 +79,7 @@ class CellDetails(CellRow):
     "/cases/{case_id}/cells",
     operation_id="listCells",
     summary="Cells of a case",
-    responses={200: {"headers": PAGED}} | failures(403, 404, 422),
+    responses=failures(403, 404, 422) | {200: {"headers": PAGED}},
 )
 def list_cells(
     request: Request,
@@ -95,8 +97,8 @@ def list_cells(
     page: Number = 1,
     per_page: PerPage = 100,
 ) -> CellList:
-    """Without `tab` and `reviewed`, in the order of `position`, pages stay as they are while cells are decided on.
-    Where you decide on a tab page by page, ask for page 1 again after each step."""
+    """Without `tab` and `reviewed`, in the order of `position`, pages stay as they are while cells are
+    decided on. Where you decide on a tab page by page, ask for page 1 again after each step."""
     paging = Paging(page, per_page)
     wanted = Wanted(tab or "", photograph, reviewed, order, paging.start, per_page)
     with room.database.read() as session:
@@ -116,7 +118,7 @@ def get_cell(room: RoomOf, actor: MayRead, case_id: CaseId, cell_id: CellId) -> 
     with room.database.read() as session:
         found = look(session, actor, case_id, cell_id)
         reviewer = session.get(User, found.cell.reviewed_by) if found.cell.reviewed_by else None
-    row = _row(Found(found.cell, found.image, reviewer and reviewer.username))
+    row = _row(Found(found.cell, found.image, reviewer.username if reviewer else None))
     return CellDetails.model_validate(row | {"row": found.cell.row, "history": found.steps})
 
 
@@ -181,8 +183,8 @@ def get_thumbnail(room: RoomOf, actor: MayRead, case_id: CaseId, cell_id: CellId
     responses=failures(403, 404, 422),
 )
 def get_heat_map(room: RoomOf, actor: MayRead, case_id: CaseId, cell_id: CellId) -> Png:
-    """PNG with transparency, to be laid over the picture; worked out when it is first asked for. A map is no cause.
-    Of a model that gives none the answer is 422, with the reason."""
+    """PNG with transparency, to be laid over the picture; worked out when it is first asked for. A map is no
+    cause. Of a model that gives none the answer is 422, with the reason."""
     with room.database.read() as session:
         found = look(session, actor, case_id, cell_id)
     picture = room.heat_maps.png(found.case.bundle_id, found.image.stored_sha256 or "")

@@ -11,7 +11,17 @@ from sqlalchemy.orm import Session
 from leukoscope.review.auth.rights import Actor, case_for
 from leukoscope.review.routes.api.cases import CaseDetails, details
 from leukoscope.review.routes.api.cells import Call
-from leukoscope.review.routes.api.shapes import TAGGED, Asked, CaseId, Id, IfMatch, Line, Told, expect, failures
+from leukoscope.review.routes.api.shapes import (
+    TAGGED,
+    Asked,
+    CaseId,
+    Id,
+    IfMatch,
+    Line,
+    Told,
+    expect,
+    failures,
+)
 from leukoscope.review.routes.asking import MayRead, MayReview, RoomOf
 from leukoscope.review.services.decisions import approve, decide, undo
 from leukoscope.review.services.differential import WORDS, by_photograph, differential
@@ -63,7 +73,7 @@ class Reviewed(Told):
 class Decide(Asked):
     """What these cells are."""
 
-    cell_ids: Annotated[list[Id], Field(min_length=1, max_length=MOST_CELLS, examples=[[1203, 1204]])]
+    cell_ids: Annotated[list[Id], Field(min_length=1, max_length=MOST_CELLS, examples=[[1, 2]])]
     decision: Call = Field(description="what a cell is called already confirms it")
 
 
@@ -81,7 +91,7 @@ CHANGES = failures(400, 403, 404, 409, 412, 413, 422)
     "/cases/{case_id}/decisions",
     operation_id="decide",
     summary="Call cells so",
-    responses={200: {"headers": TAGGED}} | CHANGES,
+    responses=CHANGES | {200: {"headers": TAGGED}},
 )
 def decide_on(
     response: Response,
@@ -103,7 +113,7 @@ def decide_on(
     "/cases/{case_id}/approvals",
     operation_id="approve",
     summary="Confirm what waits in a tab",
-    responses={200: {"headers": TAGGED}} | CHANGES,
+    responses=CHANGES | {200: {"headers": TAGGED}},
 )
 def approve_tab(
     response: Response,
@@ -114,7 +124,7 @@ def approve_tab(
     wanted: Approve,
     if_match: IfMatch = None,
 ) -> Reviewed:
-    """Every cell of the tab that nobody has looked at, in one step that the audit trail calls bulk approval."""
+    """Every cell of the tab that nobody has looked at, in one step that the trail calls bulk approval."""
     with room.database.write() as session:
         expect(case_for(session, actor, case_id, lock=True), if_match)
         action_id = approve(session, actor, case_id, wanted.tab, wanted.photograph)
@@ -125,7 +135,7 @@ def approve_tab(
     "/cases/{case_id}/undo",
     operation_id="undo",
     summary="Take your last step back",
-    responses={200: {"headers": TAGGED}} | failures(403, 404, 409, 412, 422),
+    responses=failures(403, 404, 409, 412, 422) | {200: {"headers": TAGGED}},
 )
 def take_back(
     response: Response, *, room: RoomOf, actor: MayReview, case_id: CaseId, if_match: IfMatch = None
@@ -157,5 +167,10 @@ def get_differential(room: RoomOf, actor: MayRead, case_id: CaseId) -> Different
         case_for(session, actor, case_id)
         read, photographs = differential(session, case_id), by_photograph(session, case_id)
         return DifferentialTold.model_validate(
-            {"words": WORDS, "by_model": read.by_model, "after_review": read.after_review, "photographs": photographs}
+            {
+                "words": WORDS,
+                "by_model": read.by_model,
+                "after_review": read.after_review,
+                "photographs": photographs,
+            }
         )

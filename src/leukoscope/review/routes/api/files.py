@@ -43,9 +43,9 @@ IdempotencyKey = Annotated[
     Header(
         alias="Idempotency-Key",
         pattern=r"^[!-~]{1,128}$",
-        description="A word of your own for this upload, for example a UUID. Sent again with it within a day, the same "
-        "files are answered as before and not taken twice; other files are refused with 422, and 409 says that the "
-        "first sending is still being worked on.",
+        description="A word of your own for this upload, for example a UUID. Sent again with it within "
+        "a day, the same files are answered as before and not taken twice; other files are refused with 422; "
+        "409 says that the first sending is still being worked on.",
         examples=["6f1c1b1e-6f0a-4a86-9d5b-2b8d1f3a9c11"],
     ),
 ]
@@ -72,7 +72,9 @@ class FileList(Listed[FileRow]):
 class Taken(Told):
     """What became of the files of one upload."""
 
-    files: list[FileRow] = Field(description="each file and each image of each zip, in the order in which they came")
+    files: list[FileRow] = Field(
+        description="each file and each image of each zip, in the order in which they came"
+    )
     num_taken: int = Field(examples=[12])
     num_refused: int = Field(examples=[0])
     job: JobRow | None = Field(description="the job that reads them; null where no file was taken")
@@ -120,7 +122,8 @@ MULTIPART = {
     "/cases/{case_id}/files",
     operation_id="sendFiles",
     summary="Send images and zips",
-    responses={
+    responses=failures(400, 403, 404, 409, 413, 415, 422)
+    | {
         200: {
             "headers": {
                 REPLAYED: {
@@ -129,8 +132,7 @@ MULTIPART = {
                 }
             }
         }
-    }
-    | failures(400, 403, 404, 409, 413, 415, 422),
+    },
     openapi_extra=MULTIPART,
 )
 def send_files(
@@ -142,8 +144,9 @@ def send_files(
     files: Annotated[list[UploadFile], Depends(sent_files)],
     key: IdempotencyKey = None,
 ) -> Taken:
-    """Many at once, up to 256 of them outside of zips. A file that cannot be taken is listed with its reason and
-    stops no other; one that is in the case already is listed, too, and not read twice. A job reads what was taken."""
+    """Many at once, up to 256 of them outside of zips. A file that cannot be taken is listed with its reason
+    and stops no other; one that is in the case already is listed, too, and not read twice. A job reads what
+    was taken."""
     with room.database.read() as session:
         check_open(case_for(session, actor, case_id))
     named = [(file.filename or "", file.file) for file in files]
@@ -177,7 +180,7 @@ def _taken(session: Session, case_id: int, added: list[Image]) -> Taken:
     "/cases/{case_id}/files",
     operation_id="listFiles",
     summary="All files that came",
-    responses={200: {"headers": PAGED}} | failures(403, 404, 422),
+    responses=failures(403, 404, 422) | {200: {"headers": PAGED}},
 )
 def list_files(
     request: Request,

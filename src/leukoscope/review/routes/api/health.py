@@ -60,7 +60,9 @@ def get_health(room: RoomOf) -> Health:
     """Whether the database answers and cells are being read. Needs no key, and tells nothing about cases."""
     missing = [*_silent_database(room), *([] if room.worker.is_alive else ["nobody reads cells"])]
     if missing:
-        raise NotReadyError(f"the room is not ready: {'; '.join(missing)}", hint="look at the server's console")
+        raise NotReadyError(
+            f"the room is not ready: {'; '.join(missing)}", hint="look at the server's console"
+        )
     return Health(status="ready", version=__version__)
 
 

@@ -1,4 +1,4 @@
-"""What requests and answers have in common: numbers and text that every database takes, pages, the shape of errors."""
+"""What requests and answers share: numbers and text that every database takes, pages, the shape of errors."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def _day(value: Any) -> Any:
 Day = Annotated[date, BeforeValidator(_day)]
 Sha256 = Annotated[str, Field(description="SHA-256, hexadecimal", examples=["9f86d081884c7d65" * 4])]
 
-CaseId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="Which case.", examples=[17])]
-CellId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="Which cell.", examples=[1203])]
+CaseId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="Which case.", examples=[1])]
+CellId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="Which cell.", examples=[1])]
 Number = Annotated[int, Query(alias="page", ge=1, le=10**9, description="Which page, from 1.")]
 PerPage = Annotated[int, Query(ge=1, le=MOST_PER_PAGE, description="Entries of one page.")]
 IfMatch = Annotated[
@@ -47,8 +47,8 @@ IfMatch = Annotated[
     Header(
         alias="If-Match",
         max_length=64,
-        description='The `ETag` of the case as you saw it, for example `"7"`. Where it has changed since, nothing is '
-        "done and the answer is 412. Without it, the case is taken as it stands.",
+        description='The `ETag` of the case as you saw it, for example `"7"`. Where it has changed since, '
+        "nothing is done and the answer is 412. Without it, the case is taken as it stands.",
     ),
 ]
 
@@ -152,7 +152,9 @@ def failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-PAGED = {"Link": {"description": "first, previous, next and last page (RFC 8288)", "schema": {"type": "string"}}}
+PAGED = {
+    "Link": {"description": "first, previous, next and last page (RFC 8288)", "schema": {"type": "string"}}
+}
 TAGGED = {"ETag": {"description": "the version of the case, for `If-Match`", "schema": {"type": "string"}}}
 
 

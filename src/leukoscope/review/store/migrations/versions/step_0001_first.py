@@ -199,6 +199,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("images", schema=None) as batch_op:
         batch_op.create_index("ix_images_case_received", ["case_id", "received_sha256"], unique=False)
+        batch_op.create_index("ix_images_case_stored", ["case_id", "stored_sha256"], unique=False)
 
     op.create_table(
         "jobs",
@@ -268,6 +269,11 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("cells", schema=None) as batch_op:
         batch_op.create_index("ix_cells_gallery", ["case_id", "decision", "blast_probability"], unique=False)
+        batch_op.create_index(
+            "ix_cells_counted",
+            ["case_id", "decision", "reviewed_at", "model_decision", "photograph"],
+            unique=False,
+        )
         batch_op.create_index(batch_op.f("ix_cells_image_id"), ["image_id"], unique=False)
 
     op.create_table(
@@ -293,8 +299,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("decision_id", name=op.f("pk_decisions")),
     )
     with op.batch_alter_table("decisions", schema=None) as batch_op:
-        batch_op.create_index("ix_decisions_action", ["case_id", "action_id"], unique=False)
+        batch_op.create_index("ix_decisions_action", ["action_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_decisions_cell_id"), ["cell_id"], unique=False)
+        batch_op.create_index("ix_decisions_last", ["case_id", "user_id", "decision_id"], unique=False)
 
     op.execute(f"INSERT INTO audit_head (head_id, number, entry_hash) VALUES (1, 0, '{'0' * 64}')")
 
@@ -302,6 +309,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     """One step back."""
     with op.batch_alter_table("decisions", schema=None) as batch_op:
+        batch_op.drop_index("ix_decisions_last")
         batch_op.drop_index(batch_op.f("ix_decisions_cell_id"))
         batch_op.drop_index("ix_decisions_action")
 
@@ -309,6 +317,7 @@ def downgrade() -> None:
     with op.batch_alter_table("cells", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_cells_image_id"))
         batch_op.drop_index("ix_cells_gallery")
+        batch_op.drop_index("ix_cells_counted")
 
     op.drop_table("cells")
     op.drop_table("signatures")
@@ -318,6 +327,7 @@ def downgrade() -> None:
 
     op.drop_table("jobs")
     with op.batch_alter_table("images", schema=None) as batch_op:
+        batch_op.drop_index("ix_images_case_stored")
         batch_op.drop_index("ix_images_case_received")
 
     op.drop_table("images")
