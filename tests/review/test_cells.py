@@ -24,7 +24,7 @@ from leukoscope.review.app import create_app
 from leukoscope.review.auth.accounts import accept, invite
 from leukoscope.review.auth.rights import Actor, NotFoundError
 from leukoscope.review.room import Room
-from leukoscope.review.services import gallery, meaning
+from leukoscope.review.services import decisions, gallery, meaning
 from leukoscope.review.services.decisions import approve, decide, undo
 from leukoscope.review.services.differential import by_photograph
 from leukoscope.review.services.gallery import View
@@ -102,6 +102,18 @@ def test_a_photograph_is_seen_counted_and_approved_by_itself(room, read_case):
             "7_1": 4,
             "7_2": 4,
         }
+
+
+def test_more_cells_than_a_query_holds_are_decided_and_taken_back(room, read_case, monkeypatch):
+    monkeypatch.setattr(decisions, "MOST_AT_ONCE", 5)
+    with room.database.read() as session:
+        before = dict(session.execute(select(Cell.cell_id, Cell.decision)).all())
+    call(room, read_case, list(before), "rejected")
+    assert len(ids(room, read_case, "rejected")) == 12
+    with room.database.write() as session:
+        undo(session, room.signer, read_case)
+    with room.database.read() as session:
+        assert dict(session.execute(select(Cell.cell_id, Cell.decision)).all()) == before
 
 
 # One cell

@@ -426,6 +426,18 @@ def test_a_case_is_made_and_filled_in_one_go_and_filled_on_later(page, live, sma
     assert page.failures == []
 
 
+def test_of_a_folder_the_images_are_taken(page, live, small, tmp_path):
+    (tmp_path / "inner").mkdir()
+    for number, (name, data) in enumerate(small[:3]):
+        (tmp_path / ("inner" if number else "") / name).write_bytes(data)
+    for name in ("notes.txt", "inner/.hidden.png"):
+        (tmp_path / name).write_bytes(b"x")
+    page.goto(f"{live.address}/cases/new")
+    page.locator("#folder").set_input_files(tmp_path)
+    until(page, "document.getElementById('collected').textContent.startsWith('3 files')")
+    assert "2 files that are no images by their names are left out" in page.inner_text("#collected")
+
+
 def test_what_broke_off_is_gone_on_with(page, live, small, signer):
     room = live.room
     with room.database.write() as session:
@@ -467,7 +479,8 @@ def test_the_worklist_refreshes_under_the_hand_and_is_searched_and_sorted(page, 
     until(page, "document.querySelector('tbody th').textContent.includes('W-LATE')")
     assert page.evaluate("document.activeElement.id") == "by-state"
     page.locator("#page-after").click()
-    until(page, "document.querySelector('.pages').textContent.includes('page 2')")
+    page.wait_for_url("**page=2**")
+    assert "page 2 of 2" in page.inner_text(".pages")
     page.get_by_label("Search").fill("w-5")
     until(page, "document.querySelectorAll('tbody tr').length === 11")
     assert page.evaluate("document.activeElement.id") == "text"

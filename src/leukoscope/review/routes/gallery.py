@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Query, Request, Response
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from leukoscope.errors import UsageError
@@ -19,7 +18,7 @@ from leukoscope.review.services.differential import WORDS, readings
 from leukoscope.review.services.gallery import View
 from leukoscope.review.services.preferences import ACTIONS, keys_of, shown_key
 from leukoscope.review.services.signing import what_blocks
-from leukoscope.review.store.tables import Case, Cell, Image, User
+from leukoscope.review.store.tables import Case, Cell, Decision, Image, User
 
 router = APIRouter(include_in_schema=False)
 
@@ -146,7 +145,7 @@ def _after(
     return {
         "action_id": action_id,
         "cells": touched,
-        "now": _now(session, touched),
+        "now": _now(session, action_id),
         "version": case.version,
         "state": case.state,
         "counts": values["counts"],
@@ -155,9 +154,12 @@ def _after(
     }
 
 
-def _now(session: Session, cell_ids: list[int]) -> dict[str, int]:
-    """How many of these cells are called what."""
-    return Counter(session.scalars(select(Cell.decision).where(Cell.cell_id.in_(cell_ids))))
+def _now(session: Session, action_id: str | None) -> dict[str, int]:
+    """How many of the cells of an action are called what."""
+    mine = Cell.cell_id.in_(select(Decision.cell_id).where(Decision.action_id == action_id))
+    return dict(
+        session.execute(select(Cell.decision, func.count()).where(mine).group_by(Cell.decision)).all()
+    )
 
 
 @router.get("/cases/{case_id}/images/{sha256}.{form}")

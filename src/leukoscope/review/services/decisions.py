@@ -17,6 +17,7 @@ from leukoscope.review.services.intake import ConflictError, check_open
 from leukoscope.review.store.tables import DECISIONS, Case, Cell, Decision, utc_now
 
 UNDO = "undo"
+MOST_AT_ONCE = 10_000
 _UNREAD = defer(Cell.row)
 """Of thousands of cells, what takes longest to load, and is not needed to decide on them."""
 
@@ -43,12 +44,18 @@ def decide(session: Session, actor: Actor, case_id: int, cell_ids: Sequence[int]
         raise UsageError(f"expected a decision of {', '.join(DECISIONS)}, and cells. Received: {decision}")
     case = _reviewable(session, actor, case_id)
     wanted = set(cell_ids)
-    found = select(Cell).where(Cell.case_id == case_id, Cell.cell_id.in_(wanted))
-    cells = list(session.scalars(found.order_by(Cell.cell_id).options(_UNREAD)))
+    cells = _found(session, case_id, sorted(wanted))
     if len(cells) != len(wanted):
         missing = min(wanted - {cell.cell_id for cell in cells})
         raise NotFoundError(f"there is no cell {missing} in case {case_id}")
     return _apply(session, actor, case, cells, decision, kind="mark")
+
+
+def _found(session: Session, case_id: int, wanted: Sequence[int]) -> list[Cell]:
+    """These cells of a case, as far as there are any; a query holds only so many numbers."""
+    query = select(Cell).where(Cell.case_id == case_id).order_by(Cell.cell_id).options(_UNREAD)
+    parts = [wanted[start : start + MOST_AT_ONCE] for start in range(0, len(wanted), MOST_AT_ONCE)]
+    return [cell for part in parts for cell in session.scalars(query.where(Cell.cell_id.in_(part)))]
 
 
 def approve(session: Session, actor: Actor, case_id: int, tab: str, photograph: str = "") -> str | None:
@@ -137,8 +144,7 @@ def _apply(
 
 def _take_back(session: Session, actor: Actor, case: Case, steps: Sequence[Decision]) -> None:
     action_id = uuid.uuid4().hex
-    wanted = select(Cell).where(Cell.cell_id.in_([step.cell_id for step in steps]))
-    cells = {cell.cell_id: cell for cell in session.scalars(wanted.options(_UNREAD))}
+    cells = {cell.cell_id: cell for cell in _found(session, case.case_id, [step.cell_id for step in steps])}
     for step in steps:
         cell = cells[step.cell_id]
         session.add(_step(actor, cell, action_id, UNDO, step.before))

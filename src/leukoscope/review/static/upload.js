@@ -23,7 +23,7 @@ function collect({ files: came, left }) {
   waiting.push(...came);
   if (address) return start();
   const bytes = waiting.reduce((sum, file) => sum + file.size, 0);
-  part("collected").textContent = `${files(waiting.length)}, ${megabytes(bytes)}, ${left ? `${files(left)} that are no images left out, ` : ""}will be sent with it.`;
+  part("collected").textContent = `${files(waiting.length)}, ${megabytes(bytes)}, will be sent with it${numLeft ? `; ${files(numLeft)} that are no images by their names are left out` : ""}.`;
   drop.classList.add("full");
 }
 
