@@ -22,7 +22,7 @@ from leukoscope.cohort.synth import synthesize
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")]
 
 NUM_FIRST = 60
-READING_SECONDS = 60
+READING_SECONDS = 120
 
 
 @pytest.fixture(scope="module")

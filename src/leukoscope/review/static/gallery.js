@@ -325,7 +325,8 @@ size.addEventListener("input", () => {
 // What others do
 
 async function watch() {
-  if (!document.hidden && !pending && !isDragging) {
+  const isSending = part("drop")?.hasAttribute("data-sending"); // loading the page anew would break it off
+  if (!document.hidden && !pending && !isDragging && !isSending) {
     try {
       const after = await get(`${address}/standing?${query({ version })}`);
       if (after && !pending) {

@@ -47,6 +47,7 @@ function tell() {
 
 async function start() {
   transfer ??= new Transfer(address, waiting.splice(0), tell);
+  drop.dataset.sending = "";
   part("sending").hidden = false;
   part("go-on").hidden = true;
   part("stop").hidden = false;
@@ -63,6 +64,7 @@ async function start() {
 
 // What was sent is kept: only the rest is sent again, now or when the same files are dropped another day.
 function pause(words) {
+  delete drop.dataset.sending;
   part("sent-words").textContent = `${words} ${transfer.numDone.toLocaleString("en")} of ${files(transfer.files.length)} are safe. Go on, or drop the same files again later.`;
   part("go-on").hidden = false;
   part("stop").hidden = true;
@@ -72,6 +74,7 @@ function finish() {
   const numTaken = transfer.numSent - transfer.refused.length;
   const isSilent = !form && !numTaken && !transfer.refused.length;
   transfer = null;
+  delete drop.dataset.sending;
   if (!isSilent) return location.assign(address);
   part("stop").hidden = true;
   part("sent-words").textContent = "All of these files were in the case already.";
