@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 import signal
 import time
 from collections import Counter
@@ -108,17 +107,17 @@ def begin(server: Served, cells) -> tuple[str, list[int]]:
     person.join(server.link)
     case = person.make_case()
     person.upload(case, cells)
-    return case, [int(one) for one in ready(person, case, len(cells))]
+    return case, ready(person, case, len(cells))
 
 
-def ready(person: Person, case: str, num: int) -> list[str]:
-    """Wait until all cells of a case were read; their ids, as its pages show them."""
+def ready(person: Person, case: str, num: int) -> list[int]:
+    """Wait until all cells of a case were read; their ids, as its gallery asks for them."""
     deadline = time.monotonic() + START_SECONDS
     while 'data-state="to review"' not in person.client.get(case).text:
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    tabs = (person.client.get(f"{case}/tiles", params={"tab": tab}).text for tab in DECISIONS)
-    found = re.findall(r'data-cell="(\d+)"', " ".join(tabs))
+    orders = [person.client.get(f"{case}/order", params={"tab": tab}).json() for tab in DECISIONS]
+    found = [cell_id for order in orders for cell_id in order["cells"]]
     assert len(found) == num
     return found
 

@@ -16,7 +16,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 
 from leukoscope.core.parallel import how_it_ended
 from leukoscope.review.services.bundles import Bundles
@@ -45,7 +45,7 @@ class WorkerProcess:
     def __init__(self, settings: ServerSettings) -> None:
         place = {"database": settings.database_url, "data_dir": str(settings.data_dir.absolute())}
         self._place = json.dumps(place)
-        self._stop = Event()
+        self._stop, self._lock = Event(), Lock()
         self._process: subprocess.Popen[str] | None = None
         self._thread = Thread(target=self._watch, name="leukoscope-worker", daemon=True)
 
@@ -65,8 +65,9 @@ class WorkerProcess:
 
     def stop(self, *, wait: bool = True) -> None:
         """End after the chunk that is being read; the job waits for the next start."""
-        self._stop.set()
-        process = self._process
+        with self._lock:  # so that none is begun behind our back
+            self._stop.set()
+            process = self._process
         if process is None or process.stdin is None:
             return
         with suppress(OSError):  # it may have ended
@@ -98,7 +99,10 @@ class WorkerProcess:
             if self._stop.wait(AGAIN_SECONDS):
                 return
             log.error("the process that reads cells %s; another is started", how_it_ended(code))
-            process = self._begin()
+            with self._lock:
+                if self._stop.is_set():
+                    return
+                process = self._begin()
 
 
 def main() -> None:
