@@ -29,6 +29,7 @@ from leukoscope.review.routes.api.room import SettingsChange, SettingsTold
 from leukoscope.review.services import idempotency
 from leukoscope.review.services.idempotency import once
 from leukoscope.review.services.intake import TWICE
+from leukoscope.review.services.reference import reference_readings
 from leukoscope.review.services.uploads import UploadLimits
 from leukoscope.review.settings import RoomSettings
 from leukoscope.review.store.tables import Answer, Image, Job, utc_now
@@ -175,6 +176,12 @@ def test_a_cell_has_its_row_its_history_and_its_picture(sam, cells):
     assert sam.get(f"{address}/cells/{row['cell_id']}/thumbnail").content[8:12] == b"WEBP"
     differential = sam.get(f"{address}/differential").json()
     assert sum(value for name, value in differential["by_model"].items() if name.startswith("num_")) == 12
+    info = sam.room.bundles.open(sam.room.bundle_id).info
+    beside = reference_readings(info, sam.room.operating_point)
+    assert differential["reference"]["words"] == beside.words
+    assert [kind["median"] for kind in differential["reference"]["kinds"]] == [
+        kind.median for kind in beside.kinds
+    ]
 
 
 def test_the_worklist_is_the_one_of_the_pages(sam):
