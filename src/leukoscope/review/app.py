@@ -47,6 +47,7 @@ def create_app(room: Room) -> FastAPI:
         openapi_url="/api/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # such a redirect would go to whatever host a request names
         lifespan=at_work,
     )
     app.state.room = room

@@ -91,12 +91,24 @@ def read_head(path: Path) -> Head:
         UsageError: when there is none in it.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        return parse_head(path.read_text(encoding="utf-8"), where=str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read: {error}", hint="check the path") from None
+
+
+def parse_head(text: str, *, where: str = "the text") -> Head:
+    """The same from a file's content; ``where`` it stood, for the message.
+
+    Raises:
+        UsageError: when there is none in it.
+    """
+    try:
+        found = json.loads(text)
         found = found.get("audit", found)
         return Head(int(found["number"]), str(found["entry_hash"]))
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError):
         raise UsageError(
-            f"{path}: expected an end of the trail, with number and entry_hash",
+            f"{where}: expected an end of the trail, with number and entry_hash",
             hint="give what leukoscope audit export wrote, or a signed report in JSON",
         ) from None
 

@@ -210,7 +210,7 @@ def refused() -> SignInError:
     """What is said to whoever could not sign in."""
     return SignInError(
         "the username or the password is wrong, or the account is locked",
-        hint="after several failures an account is locked for some minutes; an administrator can open it",
+        hint="after several failures an account is locked for some minutes; an administrator can unlock it",
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import IO
 
-from leukoscope.core.files import sha256_bytes
 from leukoscope.review.services.uploads import (
     Received,
     UploadError,
@@ -34,4 +34,6 @@ def received(name: str, stream: IO[bytes], store: ImageStore, limits: UploadLimi
             yield receive(member, data, store, limits)
     except UploadError as error:
         size = stream.seek(0, 2)
-        yield Received(plain_name(name, limits), size, sha256_bytes(name.encode()), None, error.message)
+        stream.seek(0)
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
+        yield Received(plain_name(name, limits), size, digest, None, error.message)

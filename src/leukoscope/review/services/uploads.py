@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, cast
 
 from leukoscope.cells.decode import IMAGE_SUFFIXES, decode
 from leukoscope.cells.limits import Limits
@@ -14,6 +15,24 @@ from leukoscope.core.config import Config
 from leukoscope.core.files import sha256_bytes
 from leukoscope.errors import ImageError, LeukoscopeError
 from leukoscope.review.store.images import ImageStore, StoredImage
+
+BYTES_PER_MEMBER = 400
+"""Of a zip's list for one file: 46, its name, and what packers add."""
+
+PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""How members may be packed: what others ask for in memory is written in the file."""
+
+DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+)
+"""What :mod:`zipfile` raises for files that are none, or no longer whole."""
 
 
 class UploadLimits(Config):
@@ -88,12 +107,45 @@ def plain_name(name: str, limits: UploadLimits) -> str:
     ('ab.bmp', 'x.png')
     """
     last = PurePosixPath(name.replace("\\", "/")).name
-    return "".join(letter for letter in last if letter.isprintable())[-limits.max_name :] or "unnamed"
+    shown = "".join(letter for letter in last if letter.isprintable())[-limits.max_name :].strip()
+    return shown if shown.strip(".") else "unnamed"
 
 
 def is_zip(start: bytes) -> bool:
     """Whether an upload is a zip, by its first bytes; names are not believed."""
     return start.startswith((b"PK\x03\x04", b"PK\x05\x06"))
+
+
+class _Zip:
+    """A zip's stream as :mod:`zipfile` reads it, with a limit on its list of members while that is read.
+
+    The list is taken into memory whole, whatever its size, and every member of it becomes an object.
+    """
+
+    def __init__(self, stream: IO[bytes], limits: UploadLimits) -> None:
+        self._stream, self._most = stream, limits.max_files * BYTES_PER_MEMBER
+        self.is_open = False
+
+    def read(self, size: int = -1) -> bytes:
+        """As of any stream; more than the limit is refused until the list is read."""
+        if self.is_open:
+            return self._stream.read(size)
+        data = self._stream.read(size if 0 <= size <= self._most else self._most + 1)
+        if len(data) > self._most:
+            raise UploadError("the zip lists more members than are taken")
+        return data
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """As of any stream."""
+        return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        """As of any stream."""
+        return self._stream.tell()
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
 
 
 def members(stream: IO[bytes], limits: UploadLimits) -> Iterator[tuple[str, bytes]]:
@@ -102,17 +154,20 @@ def members(stream: IO[bytes], limits: UploadLimits) -> Iterator[tuple[str, byte
     Sizes in a zip's directory are claims: what is unpacked is counted while it is unpacked.
 
     Raises:
-        UploadError: when it is damaged, encrypted, too large, or names a place outside.
+        UploadError: when it is damaged, encrypted, too large, packed in an unusual way, or names a place
+            outside.
     """
+    watched = _Zip(stream, limits)
     try:
-        with zipfile.ZipFile(stream) as archive:
+        with zipfile.ZipFile(cast(IO[bytes], watched)) as archive:
+            watched.is_open = True
             wanted = _checked(archive, limits)
             left = _allowance(stream, limits)
             for entry in wanted:
                 data = _unpacked(archive, entry, min(limits.max_bytes, left))
                 left -= len(data)
                 yield entry.filename, data
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except DAMAGED as error:
         raise UploadError(f"the zip cannot be read: {error}") from None
 
 
@@ -126,6 +181,8 @@ def _checked(archive: zipfile.ZipFile, limits: UploadLimits) -> list[zipfile.Zip
             raise UploadError(f"a name in the zip is too long or too deep: {entry.filename[:80]!r}")
         if entry.flag_bits & 1:
             raise UploadError("the zip is encrypted: unpack it first")
+        if entry.compress_type not in PLAIN:
+            raise UploadError(f"{entry.filename[:80]!r} is packed in an unusual way: make a plain zip")
     wanted = [entry for entry in entries if _is_image(entry.filename)]
     if len(wanted) > limits.max_files:
         raise UploadError(f"the zip holds {len(wanted):,} images, at most {limits.max_files:,} are taken")

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Form, Query, Request, Response
 
 from leukoscope.errors import LeukoscopeError, UsageError
-from leukoscope.review.audit import Head
+from leukoscope.review.audit import head_document, parse_head
 from leukoscope.review.room import Room
 from leukoscope.review.routes.asking import Asking, Changing, RoomOf, Who, page
 from leukoscope.review.routes.failures import again
@@ -82,11 +82,12 @@ def _facts(room: Room, who: Asking, wanted: Wanted, typed: dict[str, str]) -> di
 @router.get("/administration/trail/head.json")
 def download(room: RoomOf, who: Who) -> Response:
     """The head of the chain as a file, to be kept where nobody of this server can change it."""
+    who.actor.need("audit")
     with room.database.read() as session:
-        end = end_of(session, who.actor)
-    name = f"audit-head-{end.number}.json"
+        end = head_document(session)
+    name = f"audit-head-{end['number']}.json"
     return Response(
-        json.dumps(end._asdict(), indent=2) + "\n",
+        json.dumps(end, indent=2) + "\n",
         media_type="application/json",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
@@ -97,24 +98,8 @@ def verify(request: Request, *, room: RoomOf, who: Changing, kept: Annotated[str
     """Go through all of it, and say in words what was found."""
     try:
         with room.database.read() as session:
-            verdict = check(session, who.actor, _head(kept))
+            verdict = check(session, who.actor, parse_head(kept) if kept.strip() else None)
     except LeukoscopeError as error:
         return again(request, "trail.html", error, who, **_facts(room, who, Wanted(), {}), kept=kept)
     facts = _facts(room, who, Wanted(), {})
     return page(request, "trail.html", who, **facts, verdict=verdict, kept=kept)
-
-
-def _head(text: str) -> Head | None:
-    """A head as it was downloaded."""
-    if not text.strip():
-        return None
-    try:
-        found = json.loads(text)
-        number, entry_hash = found["number"], found["entry_hash"]
-    except (ValueError, TypeError, KeyError):
-        number, entry_hash = None, None
-    if type(number) is not int or not isinstance(entry_hash, str):
-        raise UsageError(
-            "this is no head of an audit trail", hint='paste a file as it was downloaded: {"number": ...}'
-        )
-    return Head(number, entry_hash)
