@@ -528,6 +528,8 @@ ODD_ADDRESSES = [
     "/cases/1/cells/9223372036854775808",
     "/cases/1/cells?photograph=%00",
     "/cases/1/reports/0",
+    "/cases?stat=signed",
+    "/me?x=1",
 ]
 
 
