@@ -25,10 +25,12 @@ from leukoscope.review.audit import verify
 from leukoscope.review.auth import tokens
 from leukoscope.review.auth.accounts import accept, invite_first
 from leukoscope.review.auth.rights import RIGHTS, Actor
+from leukoscope.review.room import Room
 from leukoscope.review.routes.api.room import SettingsChange, SettingsTold
 from leukoscope.review.services import idempotency
 from leukoscope.review.services.idempotency import once
 from leukoscope.review.services.intake import TWICE
+from leukoscope.review.services.reference import reference_readings
 from leukoscope.review.services.uploads import UploadLimits
 from leukoscope.review.settings import RoomSettings
 from leukoscope.review.store.tables import Answer, Image, Job, utc_now
@@ -175,6 +177,12 @@ def test_a_cell_has_its_row_its_history_and_its_picture(sam, cells):
     assert sam.get(f"{address}/cells/{row['cell_id']}/thumbnail").content[8:12] == b"WEBP"
     differential = sam.get(f"{address}/differential").json()
     assert sum(value for name, value in differential["by_model"].items() if name.startswith("num_")) == 12
+    info = sam.room.bundles.open(sam.room.bundle_id).info
+    beside = reference_readings(info, sam.room.operating_point)
+    assert differential["reference"]["words"] == beside.words
+    assert [kind["median"] for kind in differential["reference"]["kinds"]] == [
+        kind.median for kind in beside.kinds
+    ]
 
 
 def test_the_worklist_is_the_one_of_the_pages(sam):
@@ -280,6 +288,29 @@ def test_a_claim_whose_server_died_is_free_again_and_the_dead_keep_nothing(serve
             slow.keep(session, {"by": "slow"})
     with served.room.database.read() as session:
         assert session.scalars(select(Answer)).one().body == {"by": "second"}
+
+
+def test_a_key_of_a_server_that_was_killed_is_free_when_the_next_one_begins(alone, cells):
+    settings, bundle = alone.room.settings, alone.room.bundles.open(alone.room.bundle_id).path
+    with alone.room.database.write() as session:
+        session.add(Answer(user_id=2, key="k", request_sha256="0" * 64, status=0, body=None))
+        session.add(Answer(user_id=2, key="done", request_sha256="0" * 64, status=200, body={}))
+    alone.room.close()
+    room = Room(settings, bundle)
+    with room.database.read() as session:
+        assert session.scalars(select(Answer.key)).all() == ["done"]
+    room.close()
+
+
+def test_what_was_answered_is_answered_so_when_the_case_was_signed_since(sam, cells):
+    address = make(sam)
+    first = send(sam, address, cells[:1], **{"Idempotency-Key": "k"})
+    wait(sam, address)
+    for tab in TABS:
+        sam.post(f"{address}/approvals", json={"tab": tab})
+    assert sam.post(f"{address}/signature", json={"password": PASSWORD}).status_code == 201
+    assert send(sam, address, cells[:1], **{"Idempotency-Key": "k"}).json() == first.json()
+    refused(send(sam, address, cells[:1], **{"Idempotency-Key": "other"}), 409, "signed")
 
 
 def test_a_broken_file_stops_no_other_and_a_zip_is_its_images(sam, cells):
@@ -497,6 +528,8 @@ ODD_ADDRESSES = [
     "/cases/1/cells/9223372036854775808",
     "/cases/1/cells?photograph=%00",
     "/cases/1/reports/0",
+    "/cases?stat=signed",
+    "/me?x=1",
 ]
 
 

@@ -11,6 +11,7 @@ from leukoscope.review.auth.local import local_actor
 from leukoscope.review.auth.secrets import fresh
 from leukoscope.review.services.bundles import Bundles
 from leukoscope.review.services.heat_maps import HeatMaps
+from leukoscope.review.services.idempotency import forget_claims
 from leukoscope.review.services.jobs import Worker
 from leukoscope.review.settings import ServerSettings, room_settings
 from leukoscope.review.store.database import Database
@@ -56,6 +57,7 @@ class Room:
         self.bundles = Bundles(folder.path / "bundles")
         with self.database.write() as session:
             folder.claim(session)
+            forget_claims(session)
             self.local = local_actor(session) if self.settings.without_accounts else None
             self.bundle_id = self.bundles.add(session, opened).bundle_id
         self.derived = Derived(folder.path / "derived")

@@ -10,7 +10,7 @@ from fastapi.security import HTTPBearer, SecurityScopes
 from fastapi.templating import Jinja2Templates
 
 from leukoscope.core.provenance import RESEARCH_USE_ONLY
-from leukoscope.errors import LeukoscopeError
+from leukoscope.errors import LeukoscopeError, UsageError
 from leukoscope.review.auth import sessions, tokens
 from leukoscope.review.auth.rights import Actor, ForbiddenError
 from leukoscope.review.room import Room
@@ -103,6 +103,7 @@ def calling(request: Request, wanted: SecurityScopes, _key: Annotated[object, Se
     Raises:
         NotSignedInError: without a key that lives.
         ForbiddenError: when the key is not for what is asked, or its owner may not.
+        UsageError: for a query that the route does not know.
     """
     actor = tokens.caller(room_of(request).database, bearer_of(request))
     if actor is None:
@@ -113,7 +114,18 @@ def calling(request: Request, wanted: SecurityScopes, _key: Annotated[object, Se
             f"this needs a key for {' and '.join(wanted.scopes)}; yours is not for {' and '.join(missing)}",
             hint="make a key with this scope; your role must allow it",
         )
+    _only_known(request)
     return actor
+
+
+def _only_known(request: Request) -> None:
+    """Raise :class:`UsageError` for a filter that nobody knows: ignored, it would give everything."""
+    known = sorted(field.alias for field in request.scope["route"].dependant.query_params)
+    if unknown := sorted(set(request.query_params) - set(known)):
+        raise UsageError(
+            f"expected only {', '.join(known) or 'no'} in the query. Received: {', '.join(unknown)[:200]!r}",
+            hint="look it up under /api/v1/docs",
+        )
 
 
 def page(request: Request, name: str, who: Asking | None = None, **values: Any) -> Response:

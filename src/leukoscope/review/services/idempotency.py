@@ -2,7 +2,7 @@
 
 A key belongs to one person. It is claimed before the work, and the answer is kept in the transaction of the
 work, so that there is never one without the other. Work that failed leaves its key free; a claim whose server
-died is free again after :data:`CLAIM_LASTS`. An answer ends after a day.
+died is free again when the next one begins, or after :data:`CLAIM_LASTS`. An answer ends after a day.
 """
 
 from __future__ import annotations
@@ -112,6 +112,11 @@ def _claim(session: Session, user_id: int, key: str, request_sha256: str) -> Any
     if found.status == _AT_WORK:
         raise _taken()
     return found.body
+
+
+def forget_claims(session: Session) -> None:
+    """Free the keys of work that nobody does any more; only for the one server of a room, as it begins."""
+    session.execute(delete(Answer).where(Answer.status == _AT_WORK))
 
 
 def _taken() -> ConflictError:

@@ -25,6 +25,7 @@ from leukoscope.review.routes.api.shapes import (
 from leukoscope.review.routes.asking import MayRead, MayReview, RoomOf
 from leukoscope.review.services.decisions import approve, decide, undo
 from leukoscope.review.services.differential import WORDS, by_photograph, differential
+from leukoscope.review.services.reference import reference_readings
 
 router = APIRouter(tags=["review"])
 
@@ -52,11 +53,29 @@ class Both(Told):
     after_review: Share
 
 
+class PeopleRow(Told):
+    """What people of one kind read in the model's evaluation, at the operating point of the case."""
+
+    kind: str = Field(description="normal: healthy people; blast: leukaemic people", examples=["normal"])
+    num_people: int = Field(description="with enough judged cells", examples=[26])
+    median: float | None = Field(description="of their shares, 0 to 1; null without people", examples=[0.06])
+    lowest: float | None = Field(examples=[0.0])
+    highest: float | None = Field(examples=[0.31])
+
+
+class ReferenceTold(Told):
+    """What the share is to be laid beside."""
+
+    words: str = Field(description="who these people are, or that the model does not say")
+    kinds: list[PeopleRow] = Field(description="healthy people, then leukaemic ones; empty where unknown")
+
+
 class DifferentialTold(Both):
     """Of a whole case, and of each photograph."""
 
     words: str = Field(description="what the share is and what it is not", examples=[WORDS])
     photographs: dict[str, Both] = Field(description="by name; empty where no photograph is known")
+    reference: ReferenceTold
 
 
 class Reviewed(Told):
@@ -162,15 +181,18 @@ def _reviewed(
     responses=failures(403, 404, 422),
 )
 def get_differential(room: RoomOf, actor: MayRead, case_id: CaseId) -> DifferentialTold:
-    """By the model and after review, of the case and of each photograph. It is not a blast count."""
+    """By the model and after review, of the case and of each photograph, and what people of the model's
+    evaluation read. It is not a blast count."""
     with room.database.read() as session:
-        case_for(session, actor, case_id)
+        case = case_for(session, actor, case_id)
         read, photographs = differential(session, case_id), by_photograph(session, case_id)
-        return DifferentialTold.model_validate(
-            {
-                "words": WORDS,
-                "by_model": read.by_model,
-                "after_review": read.after_review,
-                "photographs": photographs,
-            }
-        )
+    info = room.bundles.open(case.bundle_id).info
+    return DifferentialTold.model_validate(
+        {
+            "words": WORDS,
+            "by_model": read.by_model,
+            "after_review": read.after_review,
+            "photographs": photographs,
+            "reference": reference_readings(info, case.operating_point),
+        }
+    )

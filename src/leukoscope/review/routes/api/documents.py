@@ -68,7 +68,7 @@ def operations(schema: dict[str, Any], tag: str) -> list[Operation]:
 def _operation(method: str, path: str, about: dict[str, Any]) -> Operation:
     security = about.get("security")
     inputs = [one | {"kind": kind(one["schema"])} for one in about.get("parameters", [])]
-    bodies = [kind(media["schema"]) for media in about.get("requestBody", {}).get("content", {}).values()]
+    bodies = _told(about.get("requestBody", {}).get("content", {}))
     answers = [
         (status, answer["description"], ", ".join(_told(answer.get("content", {}))))
         for status, answer in about["responses"].items()

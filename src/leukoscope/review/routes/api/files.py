@@ -148,13 +148,14 @@ def send_files(
     and stops no other; one that is in the case already is listed, too, and not read twice. A job reads what
     was taken."""
     with room.database.read() as session:
-        check_open(case_for(session, actor, case_id))
+        case = case_for(session, actor, case_id)
     named = [(file.filename or "", file.file) for file in files]
     asked = fingerprint(f"files of case {case_id}", named) if key else ""
     with once(room.database, actor, key, asked) as work:
         if work.earlier is not None:
             response.headers[REPLAYED] = "true"
             return Taken.model_validate(work.earlier)
+        check_open(case)  # before the work, which looks again when it is kept
         came = [
             one for name, stream in named for one in received(name, stream, room.images, room.settings.limits)
         ]

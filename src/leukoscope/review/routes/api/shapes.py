@@ -145,10 +145,10 @@ _FAILURE = {"$ref": "#/components/schemas/Failure"}
 
 
 def failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What can go wrong, as a route declares it; a key and the database are asked for everywhere."""
+    """What can go wrong, as a route declares it; key, query and database are asked for everywhere."""
     return {
         status: {"description": MEANINGS[status], "content": {"application/json": {"schema": _FAILURE}}}
-        for status in sorted({401, 503, *statuses})
+        for status in sorted({401, 422, 503, *statuses})
     }
 
 
