@@ -19,6 +19,7 @@ from leukoscope import __version__
 from leukoscope.cli import (
     bundle,
     calibrate,
+    cells,
     compare,
     data,
     demo,
@@ -46,6 +47,7 @@ app = typer.Typer(
 app.command()(demo.demo)
 app.command()(doctor.doctor)
 app.add_typer(data.app)
+app.add_typer(cells.app)
 app.command()(recipes.recipes)
 app.command()(train.train)
 app.command()(study.study)

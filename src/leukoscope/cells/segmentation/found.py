@@ -87,5 +87,17 @@ def outline_of(mask: Mask) -> NDArray[np.int32]:
     """
     doubled = np.kron(mask.astype(np.uint8), np.ones((2, 2), np.uint8))
     contours, _ = cv2.findContours(doubled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    largest = max(contours, key=cv2.contourArea)[:, 0]
-    return np.asarray((largest + 1) // 2, np.int32)
+    corners = (max(contours, key=cv2.contourArea)[:, 0] + 1) // 2
+    return np.asarray(corners[_turns(corners)], np.int32)
+
+
+def _turns(corners: NDArray[np.int32]) -> Mask:
+    """Which corners are neither the same as the one before nor on the way straight on."""
+    apart = (corners != np.roll(corners, 1, axis=0)).any(axis=1)
+    kept = np.flatnonzero(apart)
+    ways_in = corners[kept] - np.roll(corners[kept], 1, axis=0)
+    ways_out = np.roll(ways_in, -1, axis=0)
+    bent = ways_in[:, 0] * ways_out[:, 1] != ways_in[:, 1] * ways_out[:, 0]
+    chosen = np.zeros(len(corners), bool)
+    chosen[kept[bent]] = True
+    return chosen

@@ -38,7 +38,8 @@ class Facts(NamedTuple):
         stained: of its seeds.
         solidity: of the body, 0 to 1.
         lobes: areas of the pieces of the nucleus, free or joined by a thin bridge, the largest first.
-        granules: what red cells absorb, in the cytoplasm: eosin in granules; 0 where there is too little of it.
+        granules: eosin in the cytoplasm, as a share of the blue dye in the seeds; 0 where there is too little
+            cytoplasm to say.
     """
 
     area: float
@@ -48,7 +49,7 @@ class Facts(NamedTuple):
     granules: float
 
 
-def judge(body: Body, strength: float, settings: StainSettings) -> tuple[Bits, set[str]]:
+def judge(body: Body, settings: StainSettings) -> tuple[Bits, set[str]]:
     """The nucleus of a body, and its flags but ``edge`` and ``touching``, which its surroundings decide."""
     nucleus = find_nucleus(body)
     unit = settings.working_scale**2
@@ -57,7 +58,7 @@ def judge(body: Body, strength: float, settings: StainSettings) -> tuple[Bits, s
         stained=cv2.countNonZero(body.seeds) * unit,
         solidity=solidity(body.mask),
         lobes=find_lobes(nucleus, settings),
-        granules=_granules(body, nucleus) / strength,
+        granules=_granules(body, nucleus),
     )
     return nucleus, flags_of(facts, settings)
 
@@ -97,7 +98,7 @@ def find_nucleus(body: Body) -> Bits:
     level = cv2.threshold(levels, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[0]
     dark = levels > level
     # one nucleus alone has no second kind: its palest and darkest chromatin differ less
-    if dark.all() or not dark.any() or values[~dark].mean() > 0.6 * values[dark].mean():
+    if dark.all() or not dark.any() or values[~dark].mean() > 0.5 * values[dark].mean():
         return body.seeds
     nucleus = np.zeros_like(body.seeds)
     nucleus[inside] = dark
@@ -116,12 +117,15 @@ def find_lobes(nucleus: Bits, settings: StainSettings) -> tuple[float, ...]:
             areas += [scale**2 * int(np.count_nonzero(inner == one)) for one in range(1, count + 1)]
         else:
             areas.append(scale**2 * cv2.countNonZero(piece))
-    return tuple(sorted((area for area in areas if area >= settings.lobe_area), reverse=True))
+    least = max(settings.lobe_area, settings.lobe_share * sum(areas))
+    return tuple(sorted((area for area in areas if area >= least), reverse=True))
 
 
 def _granules(body: Body, nucleus: Bits) -> float:
-    """Mean of what red cells absorb, two pixels off the nucleus and the outline."""
+    """What red cells absorb, two pixels off the nucleus and the outline, over the blue dye of the seeds."""
     framed = cv2.copyMakeBorder(body.mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     inner = cv2.erode(framed, disc(2))[1:-1, 1:-1]
     cytoplasm = (inner > 0) & (cv2.dilate(nucleus, disc(2)) == 0)
-    return float(body.red[cytoplasm].mean()) if np.count_nonzero(cytoplasm) >= _SCARCE else 0.0
+    if np.count_nonzero(cytoplasm) < _SCARCE or not body.seeds.any():
+        return 0.0
+    return float(body.red[cytoplasm].mean() / max(np.median(body.blue[body.seeds > 0]), 1e-3))

@@ -24,6 +24,7 @@ class StainSettings(Config):
         red: density of red cells from here on is a red cell, if it outweighs the blue dye by ``red_share``.
         red_share: see ``red``.
         reach: of cytoplasm around a nucleus, micrometres.
+        fall: where a body ends, as a share of the density just inside of it.
         smooth: radius by which the outline is smoothed, micrometres.
         neck: of two touching cells, as a share of the radius of the smaller one.
         convex: solidity from which on a body is not cut.
@@ -36,8 +37,9 @@ class StainSettings(Config):
         smudge_stained: of its area, how much is as blue as a nucleus.
         smudge_solidity: at most.
         platelet_area: of the largest piece of nucleus; less is a clump of platelets, square micrometres.
-        granular: red in the cytoplasm from which on it holds granules.
+        granular: eosin in the cytoplasm, as a share of the blue of the nucleus, from which on it has granules.
         lobe_area: of a lobe of a nucleus, square micrometres.
+        lobe_share: of the whole nucleus, at least.
         lobe_neck: between two lobes, as a share of the radius of the smaller.
     """
 
@@ -52,10 +54,11 @@ class StainSettings(Config):
     red: float = 0.07
     red_share: float = 1.2
     reach: float = 3.0
+    fall: float = 0.5
     smooth: float = 1.6
     neck: float = 0.8
     convex: float = 0.95
-    part_radius: float = 2.2
+    part_radius: float = 1.2
     nucleus_area: float = 15.0
     cell_area: float = 25.0
     doublet_area: float = 400.0
@@ -64,6 +67,7 @@ class StainSettings(Config):
     smudge_stained: float = 0.93
     smudge_solidity: float = 0.94
     platelet_area: float = 8.0
-    granular: float = 0.055
+    granular: float = 0.15
     lobe_area: float = 2.5
+    lobe_share: float = 0.1
     lobe_neck: float = 0.7

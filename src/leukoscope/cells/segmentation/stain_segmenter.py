@@ -28,6 +28,10 @@ class _Piece(NamedTuple):
     mask: Bits
     cut: bool = False
 
+    def moved(self, x: int, y: int) -> _Piece:
+        """``x`` columns to the right, ``y`` rows down."""
+        return self._replace(x=self.x + x, y=self.y + y)
+
     @property
     def window(self) -> tuple[slice, slice]:
         """Rows and columns in the working image."""
@@ -79,10 +83,24 @@ class StainSegmenter:
         limits, smooth = self.settings, self._pixels(self.settings.smooth)
         near = cv2.distanceTransform(1 - seeds, cv2.DIST_L2, 5) < self._pixels(limits.reach)
         grown = ((self._of_white_cells(stains) & near) | (seeds > 0)).astype(np.uint8)
-        whole = opened(closed(filled(grown), smooth / 3), smooth)
-        for piece in _pieces(filled(whole)):
+        whole = filled(opened(closed(filled(grown), smooth / 3), smooth))
+        for piece in _pieces(whole):
             if (piece.mask & seeds[piece.window]).any():
-                yield from self._apart(piece, seeds)
+                for sharp in _pieces(self._sharpened(piece, stains)):
+                    yield from self._apart(sharp.moved(piece.x, piece.y), seeds)
+
+    def _sharpened(self, piece: _Piece, stains: Stains) -> Bits:
+        """A body ends where the density has fallen to half of what it is inside: blur has carried it on."""
+        green = stains.density[piece.window][:, :, 1]
+        framed = cv2.copyMakeBorder(piece.mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+        depth = cv2.distanceTransform(framed, cv2.DIST_L2, 5)[1:-1, 1:-1]
+        ring = (depth > 2) & (depth <= self._pixels(0.75) + 2)
+        if not ring.any():
+            return piece.mask
+        level = self.settings.fall * float(np.quantile(green[ring], 0.25))
+        solid = ((green > level) & (piece.mask > 0)).astype(np.uint8)
+        smooth = self._pixels(self.settings.smooth) / 2
+        return filled(opened(filled(closed(solid, smooth)), smooth)) & piece.mask
 
     def _of_white_cells(self, stains: Stains) -> np.ndarray:
         """Where neither empty background nor a red cell is."""
@@ -109,7 +127,7 @@ class StainSegmenter:
         """One body with its flags, at the size of the photograph; None where not a pixel of it is left."""
         window, corner = piece.window, (piece.x, piece.y)
         body = Body(piece.mask, seeds[window] & piece.mask, stains.blue[window], stains.red[window])
-        nucleus, flags = judge(body, stains.strength, self.settings)
+        nucleus, flags = judge(body, self.settings)
         cell = magnified(piece.mask, corner, stains.blue.shape, shape)
         if cell is None:
             return None
