@@ -93,6 +93,5 @@ def draw_overlay(image: np.ndarray, cells: list[FoundCell], *, longest: int = 20
         words = " ".join([str(number), *cell.flags])
         x, y = max(int(cell.x * factor), 2), int((cell.y + cell.mask.shape[0]) * factor) + 18
         place = (x, min(y, size[1] - 4))
-        cv2.putText(picture, words, place, cv2.FONT_HERSHEY_SIMPLEX, 0.55, (255, 255, 255), 4, cv2.LINE_AA)
-        cv2.putText(picture, words, place, cv2.FONT_HERSHEY_SIMPLEX, 0.55, colour, 1, cv2.LINE_AA)
+        cv2.putText(picture, words, place, cv2.FONT_HERSHEY_SIMPLEX, 0.55, colour, 2, cv2.LINE_AA)
     return np.asarray(picture)

@@ -83,7 +83,9 @@ def header_size(form: Format, path: Path) -> tuple[int, int]:
             return picture.width, picture.height
     except Exception as error:  # as above
         what = str(error) or type(error).__name__
-        raise TruncatedImageError(path, f"the header is damaged: {what}", hint="copy the file again") from None
+        raise TruncatedImageError(
+            path, f"the header is damaged: {what}", hint="copy the file again"
+        ) from None
 
 
 def picture_pixels(picture: Image.Image, title: str, limits: Limits = Limits()) -> np.ndarray:  # noqa: B008

@@ -22,7 +22,10 @@ RED_CELL_DIAMETER = 7.5
 MIN_RED_CELLS = 4
 """Fewer single round red cells than this say nothing."""
 
-_SOLID, _TOUCHING = 0.94, 0.65  # solidity of a round cell; the neck of two that touch, as a share of the radius
+_SOLID, _TOUCHING = (
+    0.94,
+    0.65,
+)  # solidity of a round cell; the neck of two that touch, as a share of the radius
 _NARROWED = 1.15  # circles inscribed in heaps and chains are smaller than the cells, in BCCD's first half
 _SIDE = 640  # a photograph is looked at, at most this wide and high; larger ones in windows
 _LEAST, _MOST = 12.0, 0.35  # of a red cell: pixels of the reduced photograph, share of its shorter side

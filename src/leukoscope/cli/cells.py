@@ -49,9 +49,7 @@ def extract(
 
     target = _assumed_by(bundle) or CNMC_MICROMETRES_PER_PIXEL
     with keeping(f"the photographs that were finished are in {out}"):
-        done = extract_cells(
-            smears, out, pixel_size=pixel_size, target_pixel_size=target, subject_id=subject
-        )
+        done = extract_cells(smears, out, pixel_size=pixel_size, target_pixel_size=target, subject_id=subject)
     if as_json:
         print_json(describe(done))
     else:

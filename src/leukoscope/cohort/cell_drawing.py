@@ -91,7 +91,9 @@ def _masks(look: Look, rng: np.random.Generator, side: int) -> tuple[Mask, Mask]
     if rng.random() < DEBRIS_SHARE:
         radius, elongation = look.radius * rng.uniform(0.12, 0.35), rng.uniform(1, 3)
         spot = centre + curve[rng.integers(len(curve))]
-        debris = fill_outline(draw_outline(radius, elongation, rng, ragged=True, rough=3) + spot, side) & ~cell
+        debris = (
+            fill_outline(draw_outline(radius, elongation, rng, ragged=True, rough=3) + spot, side) & ~cell
+        )
     if rng.random() < CUT_SHARE:
         keep = _kept(cell, rng)
         cell, debris = cell & keep, debris & keep

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,7 +33,7 @@ from leukoscope.cells.segmentation.segmenters import Segmenter, create_segmenter
 from leukoscope.cells.segmentation.tiles import segment_by_windows, windows
 from leukoscope.cohort.manifest import COLUMNS, Manifest
 from leukoscope.core.files import atomic, sha256_bytes, write_json
-from leukoscope.core.progress import progress
+from leukoscope.core.progress import progress, track
 from leukoscope.errors import ImageError, UsageError
 
 MANIFEST = "manifest.parquet"
@@ -126,13 +127,15 @@ def extract(
     _check(pixel_size, target_pixel_size)
     folder, found = Path(out), _named(_listed(smears))
     if (folder / MANIFEST).exists():
-        raise UsageError(f"{folder} already holds {MANIFEST}", hint="choose another folder or remove that one")
+        raise UsageError(
+            f"{folder} already holds {MANIFEST}", hint="choose another folder or remove that one"
+        )
     work = _Work(folder, create_segmenter(segmenter), target_pixel_size, subject_id)
-    scales = _Scales(pixel_size)
+    scales = _Scales(pixel_size, tuple(found.values()))
     try:
         with progress("looking for white cells", len(found)) as bar:
             for photograph_id, path in found.items():
-                work.add(photograph_id, path, scales, tuple(found.values()))
+                work.add(photograph_id, path, scales)
                 bar.advance()
     finally:
         manifest = work.finish()
@@ -155,7 +158,9 @@ def _listed(smears: Iterable[Path | str]) -> list[Path]:
         if smear.is_dir():
             inside = sorted(p for p in smear.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
             if not inside:
-                raise UsageError(f"{smear}: no photograph in this folder", hint="name image files or their folder")
+                raise UsageError(
+                    f"{smear}: no photograph in this folder", hint="name image files or their folder"
+                )
             paths += inside
         elif smear.exists():
             paths.append(smear)
@@ -167,7 +172,10 @@ def _listed(smears: Iterable[Path | str]) -> list[Path]:
 def _named(paths: list[Path]) -> dict[str, Path]:
     """An id for each: the name without ending, with the folder before it where two share that."""
     stems = Counter(path.stem for path in paths)
-    names = [p.stem if stems[p.stem] == 1 else "_".join((p.resolve().parent.name, *p.name.split("."))) for p in paths]
+    names = [
+        p.stem if stems[p.stem] == 1 else "_".join((p.resolve().parent.name, *p.name.split(".")))
+        for p in paths
+    ]
     again = Counter(names)
     named = {
         name if again[name] == 1 else f"{name}_{place}": path
@@ -177,33 +185,31 @@ def _named(paths: list[Path]) -> dict[str, Path]:
 
 
 class _Scales:
-    """How large a pixel is: given, or by red cells, of the photograph or of all."""
+    """How large a pixel is: given, or by red cells, of the photograph or of all of its size."""
 
-    def __init__(self, pixel_size: float | None) -> None:
+    def __init__(self, pixel_size: float | None, paths: Sequence[Path]) -> None:
         self.given = None if pixel_size is None else Scale(pixel_size, "given")
-        self._of_all: Scale | None = None
-        self._looked = False
+        self.paths = paths
 
-    def of(self, image: np.ndarray, all_paths: Sequence[Path]) -> Scale:
+    def of(self, image: np.ndarray) -> Scale:
         """The scale of one photograph."""
-        known = self.given or scale_from(red_cells_of(image)) or self._by_others(all_paths)
+        known = self.given or scale_from(red_cells_of(image)) or self._by_others.get(image.shape)
         return known or rough_scale_of(image) or Scale(CNMC_MICROMETRES_PER_PIXEL, "assumed")
 
-    def _by_others(self, paths: Sequence[Path]) -> Scale | None:
-        """By the red cells of all photographs together, whatever the order in which they come."""
-        if not self._looked and len(paths) > 1:
-            diameters = [_red_cells_in(path) for path in paths]
-            together = scale_from(np.concatenate(diameters))
-            self._of_all = together._replace(source="other-photographs") if together else None
-        self._looked = True
-        return self._of_all
-
-
-def _red_cells_in(path: Path) -> np.ndarray:
-    try:
-        return red_cells_of(read_photograph(path))
-    except ImageError:
-        return np.empty(0)
+    @cached_property
+    def _by_others(self) -> dict[tuple[int, ...], Scale]:
+        """By the red cells of all photographs of one size together, most likely of one camera."""
+        if len(self.paths) == 1:
+            return {}
+        diameters: dict[tuple[int, ...], list[np.ndarray]] = {}
+        for path in track(self.paths, "measuring red cells"):
+            try:
+                image = read_photograph(path)
+            except ImageError:
+                continue
+            diameters.setdefault(image.shape, []).append(red_cells_of(image))
+        scales = {shape: scale_from(np.concatenate(some)) for shape, some in diameters.items()}
+        return {shape: one._replace(source="other-photographs") for shape, one in scales.items() if one}
 
 
 class _Work:
@@ -214,14 +220,14 @@ class _Work:
         self.photographs: list[Photograph] = []
         self.rows: list[dict[str, Any]] = []
 
-    def add(self, photograph_id: str, path: Path, scales: _Scales, all_paths: Sequence[Path]) -> None:
+    def add(self, photograph_id: str, path: Path, scales: _Scales) -> None:
         """One photograph: all that is written of it, or the reason why it cannot be read."""
         try:
             image = read_photograph(path)
         except ImageError as error:
             self.photographs.append(Photograph(photograph_id, str(path), error=error.reason))
             return
-        scale = scales.of(image, all_paths)
+        scale = scales.of(image)
         cells = self._find(image, scale, path.name)
         rows = [self._keep(image, cell, photograph_id, number, scale) for number, cell in enumerate(cells, 1)]
         for row in rows:

@@ -80,12 +80,11 @@ def flags_of(facts: Facts, settings: StainSettings) -> set[str]:
 
 
 def _is_smudge(facts: Facts, settings: StainSettings) -> bool:
-    """A large body that is stained all over and has no smooth outline."""
-    return (
-        facts.area > settings.smudge_area
-        and facts.stained > settings.smudge_stained * facts.area
-        and facts.solidity < settings.smudge_solidity
-    )
+    """A large body that is stained nearly all over and has no smooth outline; the larger, the smoother it may be."""
+    share, spread = facts.stained / facts.area, settings.spread_area
+    ragged = share > settings.smudge_stained and facts.solidity < settings.smudge_solidity
+    bare = share > settings.spread_stained and facts.solidity < settings.spread_solidity
+    return (ragged and facts.area > settings.smudge_area) or (bare and facts.area > spread)
 
 
 def find_nucleus(body: Body) -> Bits:

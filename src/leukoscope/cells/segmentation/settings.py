@@ -36,6 +36,9 @@ class StainSettings(Config):
         smudge_area: of a smudge cell at least, square micrometres.
         smudge_stained: of its area, how much is as blue as a nucleus.
         smudge_solidity: at most.
+        spread_area: the same three of a larger smudge cell, which may be smoother.
+        spread_stained: see ``spread_area``.
+        spread_solidity: see ``spread_area``.
         platelet_area: of the largest piece of nucleus; less is a clump of platelets, square micrometres.
         granular: eosin in the cytoplasm, as a share of the blue of the nucleus, from which on it has granules.
         lobe_area: of a lobe of a nucleus, square micrometres.
@@ -66,6 +69,9 @@ class StainSettings(Config):
     smudge_area: float = 100.0
     smudge_stained: float = 0.93
     smudge_solidity: float = 0.94
+    spread_area: float = 150.0
+    spread_stained: float = 0.975
+    spread_solidity: float = 0.965
     platelet_area: float = 8.0
     granular: float = 0.15
     lobe_area: float = 2.5

@@ -128,9 +128,7 @@ def magnified(
     x0, y0 = int(left / across), int(top / down)
     width = min(int(np.ceil(right / across)), wanted[1]) - x0
     height = min(int(np.ceil(bottom / down)), wanted[0]) - y0
-    back = np.array(
-        [[across, 0, (x0 + 0.5) * across - 0.5 - left], [0, down, (y0 + 0.5) * down - 0.5 - top]]
-    )
+    back = np.array([[across, 0, (x0 + 0.5) * across - 0.5 - left], [0, down, (y0 + 0.5) * down - 0.5 - top]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     large = cv2.warpAffine(soft, back, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     inside = large > 0.501  # not both of two that touch

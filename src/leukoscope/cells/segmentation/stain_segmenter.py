@@ -121,9 +121,7 @@ class StainSegmenter:
         for mask in nucleated or [piece.mask]:
             yield piece._replace(mask=mask, cut=len(nucleated) > 1)
 
-    def _cell(
-        self, piece: _Piece, seeds: Bits, stains: Stains, shape: tuple[int, ...]
-    ) -> FoundCell | None:
+    def _cell(self, piece: _Piece, seeds: Bits, stains: Stains, shape: tuple[int, ...]) -> FoundCell | None:
         """One body with its flags, at the size of the photograph; None where not a pixel of it is left."""
         window, corner = piece.window, (piece.x, piece.y)
         body = Body(piece.mask, seeds[window] & piece.mask, stains.blue[window], stains.red[window])
@@ -134,7 +132,9 @@ class StainSegmenter:
         x, y, mask = cell
         if piece.cut:
             flags.add("touching")
-        if touches_edge((x, y, mask.shape[1], mask.shape[0]), shape):
+        if reaches_edge(
+            (x, y, mask.shape[1], mask.shape[0]), shape, within=1.5 * shape[1] / stains.blue.shape[1]
+        ):
             flags.add("edge")
         inner = magnified(nucleus, corner, stains.blue.shape, shape)
         return FoundCell(x, y, mask, _placed(inner, (x, y), mask), tuple(f for f in FLAGS if f in flags))
@@ -153,10 +153,10 @@ def check_photograph(image: np.ndarray, micrometres_per_pixel: float) -> None:
         raise UsageError(f"expected micrometres per pixel above 0. Received: {micrometres_per_pixel}")
 
 
-def touches_edge(box: tuple[int, int, int, int], shape: tuple[int, ...]) -> bool:
-    """Whether a box reaches a side of an image ``(H, W, ...)``."""
+def reaches_edge(box: tuple[int, int, int, int], shape: tuple[int, ...], *, within: float = 0.0) -> bool:
+    """Whether a box comes as near as ``within`` pixels to a side of an image ``(H, W, ...)``."""
     x, y, width, height = box
-    return x <= 0 or y <= 0 or x + width >= shape[1] or y + height >= shape[0]
+    return min(x, y, shape[1] - x - width, shape[0] - y - height) <= within
 
 
 def _resized(image: np.ndarray, factor: float) -> np.ndarray:
