@@ -3,8 +3,9 @@
     python benchmarks/smears.py bccd FOLDER --half first|second [--misses DIR]
     python benchmarks/smears.py synthetic [--fields 60]
 
-FOLDER is BCCD (``JPEGImages`` and ``Annotations``, MIT). The settings were chosen on the first half of its fields by
-name. The scale is what ``leukoscope cells extract`` takes for all fields of one call: by their red cells.
+FOLDER is BCCD (``JPEGImages`` and ``Annotations``, MIT). The settings were chosen on the first half of its
+fields by name. The scale is by the red cells of all fields together, as ``leukoscope cells extract`` does it
+where one field alone shows too few.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from record import keep
 
 from leukoscope.cells.decode import decode
-from leukoscope.cells.photograph import draw_overlay
+from leukoscope.cells.photograph import Drawn, draw_overlay
 from leukoscope.cells.scale import red_cells_of, scale_from
 from leukoscope.cells.segmentation.found import FoundCell
 from leukoscope.cells.segmentation.segmenters import create_segmenter
 from leukoscope.cohort.synthetic_smear import synthesize_smear
+from record import keep
 
 MIN_OVERLAP = 0.5
 SCALES = (0.05, 0.075, 0.1, 0.15)
@@ -128,7 +129,7 @@ def write_miss(
 ) -> None:
     """The field with what was found, and the boxes in blue."""
     folder.mkdir(parents=True, exist_ok=True)
-    picture = draw_overlay(image, list(cells))
+    picture = draw_overlay(image, [Drawn(cell.outline, cell.flags) for cell in cells])
     for left, top, right, bottom in boxes:
         cv2.rectangle(picture, (int(left), int(top)), (int(right), int(bottom)), (0, 60, 230), 2)
     cv2.imwrite(str(folder / f"{field.name}.png"), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))

@@ -82,6 +82,13 @@ def test_uneven_light_does_not_matter(segmenter):
     assert min(best_dices(uneven, tuple(even), fields[0].image.shape)) > 0.9
 
 
+def test_white_cells_without_red_ones_are_found(segmenter):
+    field = synthesize_smear(seed=6, width=600, height=500, red_cells=0, platelets=0)
+    found = white(segmenter.segment(field.image, SCALE))
+    assert len(found) == len(field.cells) > 2
+    assert min(best_dices(found, field.cells, field.image.shape)) > 0.9
+
+
 def test_what_is_found_is_whole(segmenter, field):
     height, width = field.image.shape[:2]
     taken = np.zeros((height, width), int)
@@ -113,7 +120,7 @@ def test_the_picture_stays_as_it_was(segmenter, field):
 
 
 TURNS = {
-    "quarter": lambda a: np.rot90(a),
+    "quarter": np.rot90,
     "half": lambda a: np.rot90(a, 2),
     "left-right": lambda a: a[:, ::-1],
     "up-down": lambda a: a[::-1],
@@ -133,7 +140,7 @@ def test_turned_fields_have_turned_cells(segmenter, field, turn):
 
 def test_a_cell_at_the_edge_says_so(segmenter, field):
     whole = next(cell for cell in field.cells if not cell.flags)
-    x, y, width, height = whole.box
+    x, y, width, _ = whole.box
     cut = np.ascontiguousarray(field.image[:, x + width // 3 :])
     found = [cell for cell in segmenter.segment(cut, SCALE) if cell.x == 0 and abs(cell.y - y) < 10]
     assert found

@@ -42,6 +42,7 @@ COMMANDS = (
     ["explain"],
     *(["data", name] for name in ("synth", "index", "check", "split", "audit", "fetch")),
     *(["bundle", name] for name in ("show", "verify")),
+    ["cells", "extract"],
 )
 
 WRONG = (
@@ -68,8 +69,12 @@ WRONG = (
     (["explain", "starter", "x.bmp"], "leukoscope explain --help"),
     (["explain", "starter", "no-such-folder", "-o", "d"], "path"),
     (["evaluate", "no-such.leuko"], "labelled cells"),
+    (["cells", "extract", "no-such.jpg", "-o", "d"], "path"),
+    (["cells", "extract", "x.jpg"], "leukoscope cells extract --help"),
+    (["cells", "extract", "x.jpg", "-o", "d", "--pixel-size", "0"], "objective"),
+    (["cells", "extrat", "x.jpg"], "did you mean extract?"),
 )
-LATER = (*([name, "x"] for name in ("study", "tune", "compare", "serve", "cells", "audit")),)
+LATER = (*([name, "x"] for name in ("study", "tune", "compare", "serve", "audit")),)
 
 
 def program(*words: object, **more: object) -> subprocess.CompletedProcess[str]:

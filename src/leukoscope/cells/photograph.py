@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from leukoscope.cells.decode import decode
 from leukoscope.cells.formats import sniff
 from leukoscope.cells.limits import Limits, check_pixels
 from leukoscope.cells.pictures import header_size
-from leukoscope.cells.segmentation.found import FoundCell
+from leukoscope.cells.segmentation.found import FoundCell, is_cell, is_single
 from leukoscope.errors import ImageTooLargeError, TruncatedImageError
 
 SIDE = 450
@@ -80,18 +83,27 @@ def cut_out(image: np.ndarray, cell: FoundCell, factor: float = 1.0) -> np.ndarr
     return result
 
 
-def draw_overlay(image: np.ndarray, cells: list[FoundCell], *, longest: int = 2000) -> np.ndarray:
-    """The photograph, reduced to ``longest``, with what was found: whole single cells green and numbered from
-    1, other cells orange, what is no cell grey, each with its flags."""
+class Drawn(NamedTuple):
+    """What an overlay shows of one thing: its outline ``(N, 2)`` in the photograph, and its flags."""
+
+    outline: NDArray[np.int32]
+    flags: tuple[str, ...]
+
+
+def draw_overlay(image: np.ndarray, found: Sequence[Drawn], *, longest: int = 2000) -> np.ndarray:
+    """The photograph, reduced to ``longest``, and what was found, numbered from 1 and with its flags.
+
+    Whole single cells are green, other white cells orange, what is no cell is grey.
+    """
     factor = min(1.0, longest / max(image.shape[:2]))
     size = max(round(image.shape[1] * factor), 1), max(round(image.shape[0] * factor), 1)
     picture = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    for number, cell in enumerate(cells, start=1):
-        colour = (0, 150, 0) if cell.is_single else (215, 95, 0) if cell.is_cell else (90, 90, 90)
-        outline = np.rint(cell.outline * factor * 16).astype(np.int32)
-        cv2.polylines(picture, [outline], True, colour, 2, cv2.LINE_AA, shift=4)
-        words = " ".join([str(number), *cell.flags])
-        x, y = max(int(cell.x * factor), 2), int((cell.y + cell.mask.shape[0]) * factor) + 18
-        place = (x, min(y, size[1] - 4))
+    for number, (outline, flags) in enumerate(found, start=1):
+        colour = (0, 150, 0) if is_single(flags) else (215, 95, 0) if is_cell(flags) else (90, 90, 90)
+        corners = np.rint(outline * factor * 16).astype(np.int32)
+        cv2.polylines(picture, [corners], True, colour, 2, cv2.LINE_AA, shift=4)
+        x, y = int(outline[:, 0].min() * factor), int(outline[:, 1].max() * factor) + 18
+        place = (max(x, 2), min(y, size[1] - 4))
+        words = " ".join([str(number), *flags])
         cv2.putText(picture, words, place, cv2.FONT_HERSHEY_SIMPLEX, 0.55, colour, 2, cv2.LINE_AA)
     return np.asarray(picture)

@@ -22,11 +22,10 @@ RED_CELL_DIAMETER = 7.5
 MIN_RED_CELLS = 4
 """Fewer single round red cells than this say nothing."""
 
-_SOLID, _TOUCHING = (
-    0.94,
-    0.65,
-)  # solidity of a round cell; the neck of two that touch, as a share of the radius
+_SOLID = 0.94  # of a round cell
+_TOUCHING = 0.65  # the neck of two that touch, as a share of the radius
 _NARROWED = 1.15  # circles inscribed in heaps and chains are smaller than the cells, in BCCD's first half
+_NUCLEUS = 0.06  # blue dye from here on is in no red cell
 _SIDE = 640  # a photograph is looked at, at most this wide and high; larger ones in windows
 _LEAST, _MOST = 12.0, 0.35  # of a red cell: pixels of the reduced photograph, share of its shorter side
 
@@ -36,8 +35,8 @@ class Scale(NamedTuple):
 
     Attributes:
         micrometres_per_pixel: of the photograph.
-        source: ``given``; ``red-cells``, of this photograph; ``other-photographs``, by the red cells of the
-            others of one call; ``red-cells-roughly``, see :func:`rough_scale_of`; ``assumed``, as C-NMC, because
+        source: ``given``; ``red-cells``, of this photograph; ``other-photographs``, by the red cells of all
+            of one call; ``red-cells-roughly``, see :func:`rough_scale_of`; ``assumed``, as C-NMC, because
             nothing is known.
         num_red_cells: single round red cells that were measured.
     """
@@ -50,8 +49,8 @@ class Scale(NamedTuple):
 def red_cell_diameters(image: np.ndarray) -> NDArray[np.float64]:
     """Diameters of the single round red cells of a photograph, in its pixels, in no order.
 
-    A red cell counts if it is whole, as round as a circle and at most touches others; the diameter is that of the
-    circle of equal area.
+    A red cell counts if it is whole, as round as a circle and at most touches others; the diameter is that of
+    the circle of equal area.
 
     Args:
         image: uint8 ``(H, W, 3)`` RGB.
@@ -61,7 +60,7 @@ def red_cell_diameters(image: np.ndarray) -> NDArray[np.float64]:
     stains = separate(small, blur=1.0)
     solid = stains.density[:, :, 1] > _half_density(stains.density[:, :, 1])
     bodies = filled(opened(solid.astype(np.uint8), 1.5))
-    blue = stains.blue > stains.red
+    blue = (stains.blue > stains.red) | (stains.blue > _NUCLEUS)
     num, labels, boxes, _ = cv2.connectedComponentsWithStats(bodies, connectivity=4)
     found: list[float] = []
     for label in range(1, num):
@@ -70,7 +69,7 @@ def red_cell_diameters(image: np.ndarray) -> NDArray[np.float64]:
         body = (labels[window] == label).astype(np.uint8)
         if not _reaches(boxes[label], small.shape):
             found += _round_ones(body, blue[window], _MOST * min(small.shape[:2]))
-    return np.array(found) / factor
+    return np.asarray(np.array(found) / factor)
 
 
 def _round_ones(body: Bits, blue: NDArray[np.bool_], most: float) -> list[float]:
@@ -109,7 +108,7 @@ def scale_from(diameters: NDArray[np.float64]) -> Scale | None:
 
 
 def red_cells_of(image: np.ndarray) -> NDArray[np.float64]:
-    """:func:`red_cell_diameters` of a photograph of any size: of a large one in windows spread over it."""
+    """:func:`red_cell_diameters` of a photograph of any size; of a large one in windows spread over it."""
     return np.concatenate([red_cell_diameters(part) for part in _windows(image)])
 
 
@@ -143,13 +142,13 @@ def _is_round(mask: NDArray[np.uint8], diameter: float) -> bool:
 def rough_scale_of(image: np.ndarray) -> Scale | None:
     """A scale within about a third, by the width of whatever red cells form, heaps and chains too.
 
-    For a photograph without enough single red cells: good enough to find its white cells, not to size them. None
-    where there is nothing red.
+    For a photograph without enough single red cells: good enough to find its white cells, not to size them.
+    None where there is nothing red.
     """
     reduced = _reduced(image, _SIDE // 2)
     stains = separate(reduced, blur=1.0)
     solid = stains.density[:, :, 1] > _half_density(stains.density[:, :, 1])
-    blue = ((stains.blue > stains.red) & (stains.blue > 0.05)).astype(np.uint8)
+    blue = (stains.blue > _NUCLEUS).astype(np.uint8)
     bodies = filled(opened(solid.astype(np.uint8), 1.5)) & (1 - cv2.dilate(blue, disc(2)))
     framed = cv2.copyMakeBorder(opened(bodies, 3), 1, 1, 1, 1, cv2.BORDER_REPLICATE)
     depth = cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)

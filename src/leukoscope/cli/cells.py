@@ -41,8 +41,8 @@ def extract(
 ) -> int:
     """Cut the white cells out of photographs of smears, in C-NMC's style.
 
-    Single whole cells that may be lymphoid go to DIR/cells, all else to DIR/set-aside; DIR/manifest.parquet has a
-    row for each. Exit code 1 if some photographs cannot be read.
+    Single whole cells that may be lymphoid go to DIR/cells, all else to DIR/set-aside; DIR/manifest.parquet
+    has a row for each. Exit code 1 if some photographs cannot be read.
     """
     from leukoscope.cells.scale import CNMC_MICROMETRES_PER_PIXEL
     from leukoscope.cohort.extract import extract as extract_cells
@@ -83,7 +83,8 @@ def print_extraction(done: Extraction) -> None:
     """Print what was found in each photograph, how its scale is known, and what was set aside."""
     found = describe(done)
     print(
-        f"{done.out}: {found['num_cells']:,} white cells in {found['num_photographs']:,} photographs, "
+        f"{done.out}: {found['num_cells']:,} white cells in {found['num_photographs']:,} "
+        f"photograph{'' if found['num_photographs'] == 1 else 's'}, "
         f"{found['num_single']:,} of them single and whole"
     )
     rows = [

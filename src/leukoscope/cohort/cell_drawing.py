@@ -140,6 +140,7 @@ def _notches(angle: Array, rng: np.random.Generator) -> Array:
 
 
 def fill_outline(curve: Array, side: int) -> Mask:
+    """What a closed curve ``(N, 2)`` holds, in a square of ``side`` pixels."""
     mask = np.zeros((side, side), np.uint8)
     cv2.fillPoly(mask, [np.rint(curve * 16).astype(np.int32)], 1, shift=4)
     return mask.astype(bool)

@@ -1,14 +1,16 @@
 """Photographs of smears become single cells in C-NMC's style, with a manifest that says where each came from.
 
-``DIR`` holds afterwards: ``manifest.parquet``, a row for everything that was found; ``cells/``, the single whole
-cells that may be lymphoid; ``set-aside/``, all else, which nothing should take for one; ``outlines/``, a GeoJSON file
-and ``overlays/``, a picture, for each photograph; ``photographs.json``, how each was read and scaled.
+The folder holds afterwards: ``manifest.parquet``, a row for everything that was found; ``cells/``, the single
+whole cells that may be lymphoid; ``set-aside/``, all else, which nothing should take for one; for each
+photograph a GeoJSON file in ``outlines/`` and a picture in ``overlays/``; ``photographs.json``, how each was
+read and scaled.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +21,7 @@ import numpy as np
 import polars as pl
 
 from leukoscope.cells.decode import IMAGE_SUFFIXES
-from leukoscope.cells.photograph import cut_out, draw_overlay, read_photograph
+from leukoscope.cells.photograph import Drawn, cut_out, draw_overlay, read_photograph
 from leukoscope.cells.quality import examine
 from leukoscope.cells.scale import (
     CNMC_MICROMETRES_PER_PIXEL,
@@ -28,7 +30,7 @@ from leukoscope.cells.scale import (
     rough_scale_of,
     scale_from,
 )
-from leukoscope.cells.segmentation.found import FoundCell
+from leukoscope.cells.segmentation.found import FoundCell, is_cell, is_single
 from leukoscope.cells.segmentation.segmenters import Segmenter, create_segmenter
 from leukoscope.cells.segmentation.tiles import segment_by_windows, windows
 from leukoscope.cohort.manifest import COLUMNS, Manifest
@@ -52,9 +54,10 @@ MORE_COLUMNS: dict[str, type[pl.DataType]] = {
     "scale_source": pl.String,
     "micrometres_per_pixel": pl.Float64,
 }
-"""What the manifest of extracted cells has besides: the file of the photograph, the box in its pixels, the flags of
-:data:`leukoscope.cells.segmentation.found.FLAGS` joined by commas, whether it is a single whole cell, the outline as a
-GeoJSON polygon in pixels of the photograph, the scale of the photograph, how that is known, the scale of the cut."""
+"""What the manifest of extracted cells has besides: the file of the photograph, the box in its pixels, flags
+of :data:`leukoscope.cells.segmentation.found.FLAGS` joined by commas, whether it is a single whole cell, the
+outline as a GeoJSON polygon in pixels of the photograph, the scale of the photograph, how that is known, the
+scale of the cut."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,7 @@ def extract(
         subject_id: whose blood it is.
 
     Raises:
-        UsageError: for a scale that is not above 0, no photograph, or a folder that holds an extraction already.
+        UsageError: for a scale that cannot be, no photograph, or a folder that holds an extraction.
     """
     _check(pixel_size, target_pixel_size)
     folder, found = Path(out), _named(_listed(smears))
@@ -173,7 +176,7 @@ def _named(paths: list[Path]) -> dict[str, Path]:
     """An id for each: the name without ending, with the folder before it where two share that."""
     stems = Counter(path.stem for path in paths)
     names = [
-        p.stem if stems[p.stem] == 1 else "_".join((p.resolve().parent.name, *p.name.split(".")))
+        p.stem if stems[p.stem.lower()] == 1 else "_".join((p.resolve().parent.name, *p.name.split(".")))
         for p in paths
     ]
     again = Counter(names)
@@ -228,31 +231,36 @@ class _Work:
             self.photographs.append(Photograph(photograph_id, str(path), error=error.reason))
             return
         scale = scales.of(image)
-        cells = self._find(image, scale, path.name)
-        rows = [self._keep(image, cell, photograph_id, number, scale) for number, cell in enumerate(cells, 1)]
-        for row in rows:
-            row["photograph"] = str(path)
-        write_json(self.out / "outlines" / f"{photograph_id}.geojson", _features(rows, cells))
-        _write_picture(self.out / "overlays" / f"{photograph_id}.png", draw_overlay(image, cells))
+        rows: list[dict[str, Any]] = []
+        drawn: list[Drawn] = []
+        try:
+            for number, cell in enumerate(self._find(image, scale, path.name), start=1):
+                drawn.append(Drawn(cell.outline, cell.flags))  # the masks of a large photograph take too much
+                rows.append(self._keep(image, cell, f"{photograph_id}_{number}", scale))
+                rows[-1] |= {"photograph_id": photograph_id, "photograph": str(path)}
+            write_json(self.out / "outlines" / f"{photograph_id}.geojson", _features(rows))
+            _write_picture(self.out / "overlays" / f"{photograph_id}.png", draw_overlay(image, drawn))
+        except BaseException:  # an interruption, too: what has no row is not left behind
+            for row in rows:
+                (self.out / row["path"]).unlink(missing_ok=True)
+            raise
         self.rows += rows
-        self.photographs.append(_summary(photograph_id, path, scale, cells))
+        self.photographs.append(_summary(photograph_id, path, scale, drawn))
 
-    def _find(self, image: np.ndarray, scale: Scale, name: str) -> list[FoundCell]:
+    def _find(self, image: np.ndarray, scale: Scale, name: str) -> Iterator[FoundCell]:
+        """From the top down; of a large photograph window by window."""
         pixel = scale.micrometres_per_pixel
         num = len(windows(image.shape, pixel))
         if num == 1:
-            return self.segmenter.segment(image, pixel)
+            yield from self.segmenter.segment(image, pixel)
+            return
         with progress(f"windows of {name}", num) as bar:
-            cells = list(segment_by_windows(image, self.segmenter, pixel, done=bar.advance))
-        return sorted(cells, key=lambda cell: (cell.y, cell.x))
+            yield from segment_by_windows(image, self.segmenter, pixel, done=bar.advance)
 
-    def _keep(
-        self, image: np.ndarray, cell: FoundCell, photograph_id: str, number: int, scale: Scale
-    ) -> dict[str, Any]:
+    def _keep(self, image: np.ndarray, cell: FoundCell, cell_id: str, scale: Scale) -> dict[str, Any]:
         """Write the picture of one cell; its row."""
         cut = cut_out(image, cell, scale.micrometres_per_pixel / self.target)
         passed = cell.is_single and not {"lobed", "granular"}.intersection(cell.flags)
-        cell_id = f"{photograph_id}_{number}"
         place = f"{'cells' if passed else 'set-aside'}/{cell_id}.png"
         data = _write_picture(self.out / place, cut)
         measures, quality = examine(cut)
@@ -271,7 +279,6 @@ class _Work:
             "brightness": measures.brightness,
             "stain": measures.stain,
             "quality": quality.text,
-            "photograph_id": photograph_id,
             "box_x": x,
             "box_y": y,
             "box_width": width,
@@ -295,15 +302,15 @@ class _Work:
         return manifest
 
 
-def _summary(photograph_id: str, path: Path, scale: Scale, cells: list[FoundCell]) -> Photograph:
+def _summary(photograph_id: str, path: Path, scale: Scale, found: list[Drawn]) -> Photograph:
     return Photograph(
         photograph_id,
         str(path),
         scale,
-        num_found=len(cells),
-        num_cells=sum(cell.is_cell for cell in cells),
-        num_single=sum(cell.is_single for cell in cells),
-        flags=dict(sorted(Counter(flag for cell in cells for flag in cell.flags).items())),
+        num_found=len(found),
+        num_cells=sum(is_cell(one.flags) for one in found),
+        num_single=sum(is_single(one.flags) for one in found),
+        flags=dict(sorted(Counter(flag for one in found for flag in one.flags).items())),
     )
 
 
@@ -315,18 +322,13 @@ def _write_picture(path: Path, image: np.ndarray) -> bytes:
     return bytes(data)
 
 
-def _ring(cell: FoundCell) -> list[list[int]]:
-    """The outline, closed as GeoJSON wants it."""
-    corners = cell.outline.tolist()
-    return [*corners, corners[0]]
-
-
 def _polygon_text(cell: FoundCell) -> str:
-    points = ",".join(f"[{x},{y}]" for x, y in _ring(cell))
-    return f'{{"type":"Polygon","coordinates":[[{points}]]}}'
+    """The outline as GeoJSON, closed as that wants it."""
+    corners = cell.outline.tolist()
+    return json.dumps({"type": "Polygon", "coordinates": [[*corners, corners[0]]]}, separators=(",", ":"))
 
 
-def _features(rows: list[dict[str, Any]], cells: list[FoundCell]) -> dict[str, Any]:
+def _features(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """All outlines of a photograph as GeoJSON; coordinates are its pixels, y downwards."""
     named = ("cell_id", "flags", "single", "path")
     return {
@@ -334,9 +336,9 @@ def _features(rows: list[dict[str, Any]], cells: list[FoundCell]) -> dict[str, A
         "features": [
             {
                 "type": "Feature",
-                "geometry": {"type": "Polygon", "coordinates": [_ring(cell)]},
+                "geometry": json.loads(row["outline"]),
                 "properties": {name: row[name] for name in named},
             }
-            for row, cell in zip(rows, cells, strict=True)
+            for row in rows
         ],
     }

@@ -1,7 +1,8 @@
 """A synthetic photograph of a smear: the white cells of the synthetic cohort among red cells and platelets.
 
-Nothing here is anybody's blood. Every outline is known exactly, so that what finds cells can be measured. Things
-lie on each other as optical densities add up; the light is uneven; the optics blur; the sensor is noisy.
+Nothing here is anybody's blood. Every outline is known exactly, so that what finds cells can be measured.
+Things lie on each other as optical densities add up; the light is uneven, the optics blur and the sensor is
+noisy.
 """
 
 from __future__ import annotations
@@ -184,14 +185,14 @@ class _Field:
         """Whether less than about a micrometre is between it and what is there."""
         reach = max(round(1.0 / self.scale), 1)
         grown = cv2.dilate(
-            cv2.copyMakeBorder(sprite.mask.astype(np.uint8), *[reach] * 4, cv2.BORDER_CONSTANT, value=0),
+            np.pad(sprite.mask, reach).astype(np.uint8),
             np.ones((2 * reach + 1, 2 * reach + 1), np.uint8),
         )
         window, part = self._overlap(grown.shape, (place[0] - reach, place[1] - reach))
         return bool((self.taken[window] & (grown[part] > 0)).any())
 
     def _beside(self, first: _Sprite, place: tuple[int, int], second: _Sprite) -> tuple[int, int] | None:
-        """Where the second touches the first: moved in from afar until they meet; None outside of the field."""
+        """Where the second touches the first, moved in until they meet; None outside of the field."""
         angle = self.rng.uniform(0, 2 * np.pi)
         lone = np.zeros(self.shape, bool)
         window, part = self._overlap(first.mask.shape, place)
@@ -231,8 +232,8 @@ class _Field:
     ) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
         """Rows and columns of the field, and of a thing laid at ``place``, where the two meet."""
         (x, y), (rows, columns) = place, shape
-        top, bottom = max(y, 0), max(min(y + rows, self.shape[0]), max(y, 0))
-        left, right = max(x, 0), max(min(x + columns, self.shape[1]), max(x, 0))
+        top, bottom = max(y, 0), max(min(y + rows, self.shape[0]), y, 0)
+        left, right = max(x, 0), max(min(x + columns, self.shape[1]), x, 0)
         return np.s_[top:bottom, left:right], np.s_[top - y : bottom - y, left - x : right - x]
 
 

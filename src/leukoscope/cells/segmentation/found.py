@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -65,16 +66,26 @@ class FoundCell:
     @property
     def is_cell(self) -> bool:
         """Whether this is a white cell, whole or not."""
-        return not NO_CELL.intersection(self.flags)
+        return is_cell(self.flags)
 
     @property
     def is_single(self) -> bool:
         """Whether this is one whole white cell."""
-        return not NOT_SINGLE.intersection(self.flags)
+        return is_single(self.flags)
 
     def moved(self, x: int, y: int) -> FoundCell:
         """The same cell, ``x`` columns to the right and ``y`` rows down."""
         return FoundCell(self.x + x, self.y + y, self.mask, self.nucleus, self.flags)
+
+
+def is_cell(flags: Iterable[str]) -> bool:
+    """Whether these are the flags of a white cell, whole or not."""
+    return not NO_CELL.intersection(flags)
+
+
+def is_single(flags: Iterable[str]) -> bool:
+    """Whether these are the flags of one whole white cell."""
+    return not NOT_SINGLE.intersection(flags)
 
 
 def outline_of(mask: Mask) -> NDArray[np.int32]:

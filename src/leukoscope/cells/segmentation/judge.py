@@ -80,7 +80,7 @@ def flags_of(facts: Facts, settings: StainSettings) -> set[str]:
 
 
 def _is_smudge(facts: Facts, settings: StainSettings) -> bool:
-    """A large body that is stained nearly all over and has no smooth outline; the larger, the smoother it may be."""
+    """A large body, stained nearly all over, without a smooth outline; the larger, the smoother it may be."""
     share, spread = facts.stained / facts.area, settings.spread_area
     ragged = share > settings.smudge_stained and facts.solidity < settings.smudge_solidity
     bare = share > settings.spread_stained and facts.solidity < settings.spread_solidity

@@ -1,4 +1,4 @@
-"""The ways to find white cells, by name. ``tests/cells/test_segmenters.py`` asks of each what it asks of all."""
+"""The ways to find white cells, by name. ``tests/cells/test_segmenters.py`` asks the same of all."""
 
 from __future__ import annotations
 

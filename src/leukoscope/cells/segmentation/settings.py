@@ -40,7 +40,7 @@ class StainSettings(Config):
         spread_stained: see ``spread_area``.
         spread_solidity: see ``spread_area``.
         platelet_area: of the largest piece of nucleus; less is a clump of platelets, square micrometres.
-        granular: eosin in the cytoplasm, as a share of the blue of the nucleus, from which on it has granules.
+        granular: eosin of cytoplasm with granules at least, as a share of the blue of the nucleus.
         lobe_area: of a lobe of a nucleus, square micrometres.
         lobe_share: of the whole nucleus, at least.
         lobe_neck: between two lobes, as a share of the radius of the smaller.

@@ -98,7 +98,7 @@ def _shared_out(seeds: NDArray[np.int32], distance: NDArray[np.float32]) -> NDAr
         seed = seeds == label
         away = cv2.distanceTransform((~seed).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
         aways.append(away - distance[seed].max())
-    return np.argmin(aways, axis=0).astype(np.int32) + 1
+    return np.asarray(np.argmin(aways, axis=0) + 1, np.int32)
 
 
 def magnified(
@@ -106,8 +106,8 @@ def magnified(
 ) -> tuple[int, int, NDArray[np.bool_]] | None:
     """A part of a small image's mask at the size of the large one, with a smooth outline.
 
-    Parts of one mask that share no pixel share none afterwards. What reaches a side of the small image reaches
-    that of the large one.
+    Parts of one mask that share no pixel share none afterwards. What reaches a side of the small image
+    reaches that of the large one.
 
     Args:
         mask: the part.

@@ -25,7 +25,7 @@ RED_CELL_DENSITY = 0.12
 _BLOCKS = (6, 8)  # rows and columns in which the background is looked for
 _BACKGROUND_QUANTILE = 0.85
 _ABOVE = 0.015  # a block denser than the surface by this holds no background
-_RIDGE = 0.3 * np.diag([0, 0.5, 0.5, 1, 1, 1])  # without evidence, light is even
+_RIDGE = 0.1 * np.diag([0, 0.5, 0.5, 1, 1, 1])  # without evidence, light is even
 _STAINED = 0.05  # of density in green: surely not background
 _PRIOR = 0.02  # of all pixels: how many speak for the directions above
 
@@ -73,18 +73,18 @@ _LOGARITHMS = -np.log10(np.arange(1, 257, dtype=np.float32))
 def background(image: np.ndarray) -> Array:
     """The light where nothing lies, float32 ``(H, W, 3)``, 1 to 256: a smooth surface under uneven light.
 
-    The bright end of each block of the photograph is looked at. A surface of the second order is drawn through
-    their logarithms; blocks full of cells lie below it and soon count for nothing.
+    The bright end of each block of the photograph is looked at. A surface of the second order is drawn
+    through their logarithms; blocks full of cells lie below it and soon count for nothing.
     """
     points, densities = _bright_ends(image)
     terms = _terms(*points.T)
-    darkest = densities.sum(axis=1)
-    weights = np.where(darkest < np.quantile(darkest, 0.125) + 0.05, 1.0, 0.02)
-    for _ in range(12):
+    weights = np.ones(len(terms))
+    for step in range(20):  # first what is denser counts less and less, then not at all
         weighted = terms * weights[:, None]
         surface = np.linalg.solve(terms.T @ weighted + _RIDGE, weighted.T @ densities)
-        weights = np.where((densities - terms @ surface).max(axis=1) < _ABOVE, 1.0, 0.01)
-    return _spread_out(surface, image.shape[:2])
+        above = (densities - terms @ surface).max(axis=1)
+        weights = np.where(above < (0.0 if step < 12 else _ABOVE), 1.0, 0.05 if step < 12 else 0.01)
+    return _spread_out(np.asarray(surface, np.float64), image.shape[:2])
 
 
 def _bright_ends(image: np.ndarray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -102,7 +102,7 @@ def _bright_ends(image: np.ndarray) -> tuple[NDArray[np.float64], NDArray[np.flo
 
 def _bright_end(block: np.ndarray) -> NDArray[np.float64]:
     place = min(int(_BACKGROUND_QUANTILE * len(block)), len(block) - 1)
-    return np.partition(block, place, axis=0)[place].astype(np.float64)
+    return np.asarray(np.partition(block, place, axis=0)[place], np.float64)
 
 
 def _terms(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -126,13 +126,19 @@ def _directions(density: Array) -> tuple[NDArray[np.float64], NDArray[np.float64
     stained = sample[(sample[:, 1] > _STAINED) & (sample.max(axis=1) < 1.2)]
     if not len(stained):
         return blue, red, 1.0
-    lengths = np.linalg.norm(stained, axis=1, keepdims=True)
-    units = stained / lengths
+    units = stained / np.linalg.norm(stained, axis=1, keepdims=True)
     for _ in range(4):
         is_red = units @ red > units @ blue
+        if _are_nuclei(stained[is_red, 1], stained[~is_red, 1]):
+            return _unit(np.array(BLUE_DYE)), _unit(np.array(RED_CELLS)), 1.0
         red = _moved(RED_CELLS, units[is_red], prior)
         blue = _moved(BLUE_DYE, units[~is_red], prior)
     return blue, red, _strength(stained[is_red, 1], prior)
+
+
+def _are_nuclei(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+    """Whether what seems red is denser than what seems blue: dark purple nuclei and their cytoplasm."""
+    return bool(len(one) and len(other) and np.quantile(one, 0.9) > np.quantile(other, 0.9))
 
 
 def _moved(start: tuple[float, ...], units: NDArray[np.float64], prior: float) -> NDArray[np.float64]:

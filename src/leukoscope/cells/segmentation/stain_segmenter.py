@@ -184,4 +184,4 @@ def _placed(
         left, top = max(x, 0), max(y, 0)
         part = inner[2][top - y :, left - x :][: mask.shape[0] - top, : mask.shape[1] - left]
         nucleus[top : top + part.shape[0], left : left + part.shape[1]] = part
-    return nucleus & mask
+    return np.asarray(nucleus & mask)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -71,7 +72,7 @@ def segment_by_windows(
 def _cuts(length: int) -> list[slice]:
     num = max(1, -(-length // WINDOW))
     ends = [length * place // num for place in range(num + 1)]
-    return [slice(start, stop) for start, stop in zip(ends, ends[1:], strict=False)]
+    return [slice(start, stop) for start, stop in pairwise(ends)]
 
 
 def _wider(part: slice, reach: int, length: int) -> slice:
@@ -81,4 +82,4 @@ def _wider(part: slice, reach: int, length: int) -> slice:
 def _is_own(cell: FoundCell, window: Window) -> bool:
     x, y, width, height = cell.box
     rows, columns = window.own
-    return rows.start <= y + height // 2 < rows.stop and columns.start <= x + width // 2 < columns.stop
+    return bool(rows.start <= y + height // 2 < rows.stop and columns.start <= x + width // 2 < columns.stop)
