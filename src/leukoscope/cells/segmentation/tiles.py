@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 WINDOW = 2048
 """Pixels of a window that it has for itself, at most, along each side."""
 
-OVERLAP_MICROMETRES = 40.0
-"""How far windows reach over into their neighbours: more than any single cell is wide."""
+OVERLAP_MICROMETRES = 20.0
+"""How far windows reach over into their neighbours: more than half of any single cell."""
 
 
 class Window(NamedTuple):
@@ -52,7 +52,7 @@ def segment_by_windows(
     """What ``segmenter`` finds in a photograph of any size, window by window.
 
     A cell belongs to the window that holds the middle of its box. Cut off by a window's edge it can only be
-    where it is wider than the overlap.
+    where it is wider than twice the overlap.
 
     Args:
         image: uint8 ``(H, W, 3)`` RGB.
