@@ -184,6 +184,12 @@ def test_an_interruption_keeps_what_is_finished(photographs, tmp_path, monkeypat
     assert pictures == {row["path"].split("/")[1] for row in kept.rows(named=True)}
 
 
+def test_a_photograph_is_called_as_its_file(photographs, tmp_path):
+    save(tmp_path / "Field_A.png", decode(photographs / "a.png")[:200, :260])
+    made = extract([tmp_path / "Field_A.png", photographs / "a.png"], tmp_path / "x", pixel_size=0.1)
+    assert [photograph.photograph_id for photograph in made.photographs] == ["Field_A", "a"]
+
+
 def test_two_of_one_name_are_two(photographs, tmp_path):
     image = decode(photographs / "a.png")[:200, :260]
     for folder in ("one", "two"):

@@ -47,11 +47,12 @@ def _read_large(path: Path) -> np.ndarray:
         form = sniff(stream.read(_BEGINNING), title)
     width, height = header_size(form, path)
     check_pixels(title, width, height, LARGEST)
+    there = np.empty((height, width, 3), np.uint8)  # without a place to read to, OpenCV holds it twice
     try:
-        image = cv2.imread(title, cv2.IMREAD_COLOR_RGB)
+        image = cv2.imread(title, there, cv2.IMREAD_COLOR_RGB)
     except cv2.error:
         image = None
-    if image is None:
+    if image is None or not image.size:
         raise TruncatedImageError(
             title, f"damaged, or a kind of {form.name} that is not read at this size", hint="copy it again"
         )

@@ -174,7 +174,7 @@ def _listed(smears: Iterable[Path | str]) -> list[Path]:
 
 def _named(paths: list[Path]) -> dict[str, Path]:
     """An id for each: the name without ending, with the folder before it where two share that."""
-    stems = Counter(path.stem for path in paths)
+    stems = Counter(path.stem.lower() for path in paths)
     names = [
         p.stem if stems[p.stem.lower()] == 1 else "_".join((p.resolve().parent.name, *p.name.split(".")))
         for p in paths
