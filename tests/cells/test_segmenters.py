@@ -82,6 +82,14 @@ def test_uneven_light_does_not_matter(segmenter):
     assert min(best_dices(uneven, tuple(even), fields[0].image.shape)) > 0.9
 
 
+@pytest.mark.parametrize("red_cells", [10, 60])
+def test_drawn_lymphoid_cells_are_neither_lobed_nor_granular(segmenter, red_cells):
+    field = synthesize_smear(seed=1, width=900, height=900, white_cells=6, red_cells=red_cells)
+    flags = [set(cell.flags) for cell in white(segmenter.segment(field.image, SCALE))]
+    assert len(flags) == len(field.cells)
+    assert not any(one & {"lobed", "granular", "smudge", "doublet"} for one in flags)
+
+
 def test_white_cells_without_red_ones_are_found(segmenter):
     field = synthesize_smear(seed=6, width=600, height=500, red_cells=0, platelets=0)
     found = white(segmenter.segment(field.image, SCALE))

@@ -121,10 +121,16 @@ def find_lobes(nucleus: Bits, settings: StainSettings) -> tuple[float, ...]:
 
 
 def _granules(body: Body, nucleus: Bits) -> float:
-    """What red cells absorb, two pixels off the nucleus and the outline, over the blue dye of the seeds."""
+    """What red cells absorb, two pixels off nucleus and outline, as a share of the blue dye of the seeds.
+
+    What the seeds themselves hold of it is taken off.
+    """
     framed = cv2.copyMakeBorder(body.mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     inner = cv2.erode(framed, disc(2))[1:-1, 1:-1]
     cytoplasm = (inner > 0) & (cv2.dilate(nucleus, disc(2)) == 0)
     if np.count_nonzero(cytoplasm) < _SCARCE or not body.seeds.any():
         return 0.0
-    return float(body.red[cytoplasm].mean() / max(np.median(body.blue[body.seeds > 0]), 1e-3))
+    seeds = body.seeds > 0
+    purple = max(float(np.median(body.red[seeds])), 0.0)  # of the nucleus itself, in some stains
+    blue = max(float(np.median(body.blue[seeds])), 1e-3)
+    return (float(body.red[cytoplasm].mean()) - purple) / blue
