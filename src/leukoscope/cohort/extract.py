@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,22 +19,19 @@ import cv2
 import numpy as np
 import polars as pl
 
-from leukoscope.cells.decode import IMAGE_SUFFIXES
 from leukoscope.cells.photograph import Drawn, cut_out, draw_overlay, read_photograph
 from leukoscope.cells.quality import examine
 from leukoscope.cells.scale import (
     CNMC_MICROMETRES_PER_PIXEL,
     Scale,
-    red_cells_of,
-    rough_scale_of,
-    scale_from,
 )
 from leukoscope.cells.segmentation.found import FoundCell, is_cell, is_single
 from leukoscope.cells.segmentation.segmenters import Segmenter, create_segmenter
 from leukoscope.cells.segmentation.tiles import segment_by_windows, windows
 from leukoscope.cohort.manifest import COLUMNS, Manifest
+from leukoscope.cohort.photographs import Scales, listed, named
 from leukoscope.core.files import atomic, sha256_bytes, write_json
-from leukoscope.core.progress import progress, track
+from leukoscope.core.progress import progress
 from leukoscope.errors import ImageError, UsageError
 
 MANIFEST = "manifest.parquet"
@@ -128,13 +124,13 @@ def extract(
         UsageError: for a scale that cannot be, no photograph, or a folder that holds an extraction.
     """
     _check(pixel_size, target_pixel_size)
-    folder, found = Path(out), _named(_listed(smears))
+    folder, found = Path(out), named(listed(smears))
     if (folder / MANIFEST).exists():
         raise UsageError(
             f"{folder} already holds {MANIFEST}", hint="choose another folder or remove that one"
         )
     work = _Work(folder, create_segmenter(segmenter), target_pixel_size, subject_id)
-    scales = _Scales(pixel_size, tuple(found.values()))
+    scales = Scales(pixel_size, tuple(found.values()))
     try:
         with progress("looking for white cells", len(found)) as bar:
             for photograph_id, path in found.items():
@@ -154,67 +150,6 @@ def _check(pixel_size: float | None, target: float) -> None:
             )
 
 
-def _listed(smears: Iterable[Path | str]) -> list[Path]:
-    """The photographs, each once; of folders the image files in them."""
-    paths: list[Path] = []
-    for smear in map(Path, smears):
-        if smear.is_dir():
-            inside = sorted(p for p in smear.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-            if not inside:
-                raise UsageError(
-                    f"{smear}: no photograph in this folder", hint="name image files or their folder"
-                )
-            paths += inside
-        elif smear.exists():
-            paths.append(smear)
-        else:
-            raise UsageError(f"{smear}: no such file or folder", hint="check the path")
-    return sorted(dict.fromkeys(paths))
-
-
-def _named(paths: list[Path]) -> dict[str, Path]:
-    """An id for each: the name without ending, with the folder before it where two share that."""
-    stems = Counter(path.stem.lower() for path in paths)
-    names = [
-        p.stem if stems[p.stem.lower()] == 1 else "_".join((p.resolve().parent.name, *p.name.split(".")))
-        for p in paths
-    ]
-    again = Counter(names)
-    named = {
-        name if again[name] == 1 else f"{name}_{place}": path
-        for place, (name, path) in enumerate(zip(names, paths, strict=True), start=1)
-    }
-    return dict(sorted(named.items()))
-
-
-class _Scales:
-    """How large a pixel is: given, or by red cells, of the photograph or of all of its size."""
-
-    def __init__(self, pixel_size: float | None, paths: Sequence[Path]) -> None:
-        self.given = None if pixel_size is None else Scale(pixel_size, "given")
-        self.paths = paths
-
-    def of(self, image: np.ndarray) -> Scale:
-        """The scale of one photograph."""
-        known = self.given or scale_from(red_cells_of(image)) or self._by_others.get(image.shape)
-        return known or rough_scale_of(image) or Scale(CNMC_MICROMETRES_PER_PIXEL, "assumed")
-
-    @cached_property
-    def _by_others(self) -> dict[tuple[int, ...], Scale]:
-        """By the red cells of all photographs of one size together, most likely of one camera."""
-        if len(self.paths) == 1:
-            return {}
-        diameters: dict[tuple[int, ...], list[np.ndarray]] = {}
-        for path in track(self.paths, "measuring red cells"):
-            try:
-                image = read_photograph(path)
-            except ImageError:
-                continue
-            diameters.setdefault(image.shape, []).append(red_cells_of(image))
-        scales = {shape: scale_from(np.concatenate(some)) for shape, some in diameters.items()}
-        return {shape: one._replace(source="other-photographs") for shape, one in scales.items() if one}
-
-
 class _Work:
     """An extraction under way."""
 
@@ -223,7 +158,7 @@ class _Work:
         self.photographs: list[Photograph] = []
         self.rows: list[dict[str, Any]] = []
 
-    def add(self, photograph_id: str, path: Path, scales: _Scales) -> None:
+    def add(self, photograph_id: str, path: Path, scales: Scales) -> None:
         """One photograph: all that is written of it, or the reason why it cannot be read."""
         try:
             image = read_photograph(path)
