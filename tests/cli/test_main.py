@@ -44,6 +44,7 @@ COMMANDS = (
     *(["audit", name] for name in ("verify", "export")),
     *(["data", name] for name in ("synth", "index", "check", "split", "audit", "fetch")),
     *(["bundle", name] for name in ("show", "verify")),
+    ["cells", "extract"],
 )
 
 WRONG = (
@@ -73,8 +74,12 @@ WRONG = (
     (["serve", "--port", "many"], "leukoscope serve --help"),
     (["serve", "--hots", "::1"], "did you mean --host?"),
     (["audit", "verify", "--data-dir", "no-such-room"], "--data-dir"),
+    (["cells", "extract", "no-such.jpg", "-o", "d"], "path"),
+    (["cells", "extract", "x.jpg"], "leukoscope cells extract --help"),
+    (["cells", "extract", "x.jpg", "-o", "d", "--pixel-size", "0"], "objective"),
+    (["cells", "extrat", "x.jpg"], "did you mean extract?"),
 )
-LATER = (*([name, "x"] for name in ("study", "tune", "compare", "cells", "audit")),)
+LATER = (*([name, "x"] for name in ("study", "tune", "compare", "audit")),)
 
 
 def program(*words: object, **more: object) -> subprocess.CompletedProcess[str]:

@@ -10,6 +10,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -68,6 +69,23 @@ def _opened(form: Format, data: bytes) -> ImageFile.ImageFile:
     """The header; no pixel is decoded."""
     with _quiet() if form.name in ("TIFF", "JPEG") else nullcontext():  # they look at EXIF tags here
         return _READERS[form.name](io.BytesIO(data))
+
+
+def header_size(form: Format, path: Path) -> tuple[int, int]:
+    """Width and height that the header of a file says; nothing else of it is read.
+
+    Raises:
+        TruncatedImageError: damaged.
+    """
+    try:
+        with _quiet(), path.open("rb") as stream:
+            picture = _READERS[form.name](stream)
+            return picture.width, picture.height
+    except Exception as error:  # as above
+        what = str(error) or type(error).__name__
+        raise TruncatedImageError(
+            path, f"the header is damaged: {what}", hint="copy the file again"
+        ) from None
 
 
 def picture_pixels(picture: Image.Image, title: str, limits: Limits = Limits()) -> np.ndarray:  # noqa: B008

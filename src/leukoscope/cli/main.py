@@ -20,6 +20,7 @@ from leukoscope.cli import (
     audit,
     bundle,
     calibrate,
+    cells,
     compare,
     data,
     demo,
@@ -48,6 +49,7 @@ app = typer.Typer(
 app.command()(demo.demo)
 app.command()(doctor.doctor)
 app.add_typer(data.app)
+app.add_typer(cells.app)
 app.command()(recipes.recipes)
 app.command()(train.train)
 app.command()(study.study)

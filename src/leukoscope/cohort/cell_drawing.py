@@ -82,23 +82,25 @@ def draw_cell(look: Look, rng: np.random.Generator, *, side: int = 450) -> NDArr
 
 def _masks(look: Look, rng: np.random.Generator, side: int) -> tuple[Mask, Mask]:
     """The cell and the debris on it, ``(side, side)`` each."""
-    curve = _outline(look.radius, look.elongation, rng, ragged=rng.random() < RAGGED_SHARE)
+    curve = draw_outline(look.radius, look.elongation, rng, ragged=rng.random() < RAGGED_SHARE)
     curve *= min(1.0, (side / 2 - MARGIN) / np.abs(curve).max())
     reach = np.abs(curve).max(axis=0) + MARGIN
     centre = np.clip(side / 2 + rng.normal(0, 6, 2), reach, side - reach)
-    cell = _filled(curve + centre, side)
+    cell = fill_outline(curve + centre, side)
     debris = np.zeros_like(cell)
     if rng.random() < DEBRIS_SHARE:
         radius, elongation = look.radius * rng.uniform(0.12, 0.35), rng.uniform(1, 3)
         spot = centre + curve[rng.integers(len(curve))]
-        debris = _filled(_outline(radius, elongation, rng, ragged=True, rough=3) + spot, side) & ~cell
+        debris = (
+            fill_outline(draw_outline(radius, elongation, rng, ragged=True, rough=3) + spot, side) & ~cell
+        )
     if rng.random() < CUT_SHARE:
         keep = _kept(cell, rng)
         cell, debris = cell & keep, debris & keep
     return cell, debris
 
 
-def _outline(
+def draw_outline(
     radius: float, elongation: float, rng: np.random.Generator, *, ragged: bool, rough: float = 1.0
 ) -> Array:
     """A closed curve around (0, 0), ``(360, 2)`` pixels, with the area of a circle of that radius."""
@@ -137,7 +139,8 @@ def _notches(angle: Array, rng: np.random.Generator) -> Array:
     return dents
 
 
-def _filled(curve: Array, side: int) -> Mask:
+def fill_outline(curve: Array, side: int) -> Mask:
+    """What a closed curve ``(N, 2)`` holds, in a square of ``side`` pixels."""
     mask = np.zeros((side, side), np.uint8)
     cv2.fillPoly(mask, [np.rint(curve * 16).astype(np.int32)], 1, shift=4)
     return mask.astype(bool)

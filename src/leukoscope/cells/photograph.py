@@ -1,0 +1,110 @@
+"""A photograph of a smear: read at any size, and one cell cut out of it in C-NMC's style."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from leukoscope.cells.decode import decode
+from leukoscope.cells.formats import sniff
+from leukoscope.cells.limits import Limits, check_pixels
+from leukoscope.cells.pictures import header_size
+from leukoscope.cells.segmentation.found import FoundCell, is_cell, is_single
+from leukoscope.errors import ImageTooLargeError, TruncatedImageError
+
+SIDE = 450
+"""Of a cut-out cell, pixels, as in C-NMC 2019; wider cells get a wider picture."""
+
+LARGEST = Limits(max_bytes=8 * 2**30, max_pixels=1_000_000_000)
+"""What is refused as a photograph: it is held as a whole, three bytes a pixel."""
+
+_BEGINNING = 2**16  # bytes that hold the header
+
+
+def read_photograph(path: Path | str) -> np.ndarray:
+    """Read one photograph: uint8 ``(H, W, 3)`` RGB.
+
+    Up to 100 million pixels :func:`~leukoscope.cells.decode.decode` reads it, with all that it checks; larger
+    ones go from the file to the array without a copy of either.
+
+    Raises:
+        ImageError: as ``decode``, with limits of :data:`LARGEST`.
+    """
+    try:
+        return decode(path)
+    except ImageTooLargeError:
+        return _read_large(Path(path))
+
+
+def _read_large(path: Path) -> np.ndarray:
+    title = str(path)
+    with path.open("rb") as stream:
+        form = sniff(stream.read(_BEGINNING), title)
+    width, height = header_size(form, path)
+    check_pixels(title, width, height, LARGEST)
+    there = np.empty((height, width, 3), np.uint8)  # without a place to read to, OpenCV holds it twice
+    try:
+        image = cv2.imread(title, there, cv2.IMREAD_COLOR_RGB)
+    except cv2.error:
+        image = None
+    if image is None or not image.size:
+        raise TruncatedImageError(
+            title, f"damaged, or a kind of {form.name} that is not read at this size", hint="copy it again"
+        )
+    return np.asarray(image)
+
+
+def cut_out(image: np.ndarray, cell: FoundCell, factor: float = 1.0) -> np.ndarray:
+    """One cell as C-NMC shows it: in the middle of a black square, everything outside of its mask black.
+
+    Args:
+        image: the photograph, uint8 ``(H, W, 3)`` RGB.
+        cell: found in it.
+        factor: by which it is enlarged, so that the result has the wanted micrometres per pixel.
+
+    Returns:
+        uint8 ``(450, 450, 3)``, or larger where the cell would not fit; no pixel inside is black.
+    """
+    x, y, width, height = cell.box
+    size = max(round(width * factor), 1), max(round(height * factor), 1)
+    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    pixels = cv2.resize(image[y : y + height, x : x + width], size, interpolation=how)
+    smooth = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    inside = cv2.resize(cell.mask.astype(np.float32), size, interpolation=smooth) >= 0.5
+    side = max(SIDE, *size)
+    left, top = (side - size[0]) // 2, (side - size[1]) // 2
+    result = np.zeros((side, side, 3), np.uint8)
+    window = result[top : top + size[1], left : left + size[0]]
+    window[inside] = np.maximum(pixels[inside], 1)
+    return result
+
+
+class Drawn(NamedTuple):
+    """What an overlay shows of one thing: its outline ``(N, 2)`` in the photograph, and its flags."""
+
+    outline: NDArray[np.int32]
+    flags: tuple[str, ...]
+
+
+def draw_overlay(image: np.ndarray, found: Sequence[Drawn], *, longest: int = 2000) -> np.ndarray:
+    """The photograph, reduced to ``longest``, and what was found, numbered from 1 and with its flags.
+
+    Whole single cells are green, other white cells orange, what is no cell is grey.
+    """
+    factor = min(1.0, longest / max(image.shape[:2]))
+    size = max(round(image.shape[1] * factor), 1), max(round(image.shape[0] * factor), 1)
+    picture = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    for number, (outline, flags) in enumerate(found, start=1):
+        colour = (0, 150, 0) if is_single(flags) else (215, 95, 0) if is_cell(flags) else (90, 90, 90)
+        corners = np.rint(outline * factor * 16).astype(np.int32)
+        cv2.polylines(picture, [corners], True, colour, 2, cv2.LINE_AA, shift=4)
+        x, y = int(outline[:, 0].min() * factor), int(outline[:, 1].max() * factor) + 18
+        place = (max(x, 2), min(y, size[1] - 4))
+        words = " ".join([str(number), *flags])
+        cv2.putText(picture, words, place, cv2.FONT_HERSHEY_SIMPLEX, 0.55, colour, 2, cv2.LINE_AA)
+    return np.asarray(picture)

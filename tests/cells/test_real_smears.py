@@ -1,0 +1,24 @@
+"""Real photographs of smears: the fields of BCCD (MIT), whose white cells have boxes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("half", ["first", "second"])
+def test_white_cells_of_bccd_are_found(real_data, monkeypatch, half):
+    folder = real_data / "bccd"
+    if not folder.is_dir():
+        pytest.skip(f"{real_data} holds no bccd")
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from smears import bccd
+
+    found = bccd(folder, half, None)
+    assert found["num_fields"] == 182
+    assert found["recall"] >= 0.95
+    assert found["precision"] >= 0.90
