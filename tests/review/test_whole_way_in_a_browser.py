@@ -63,7 +63,9 @@ def wait_for(page, expression: str) -> None:
                 return
         except Exception as error:  # the page is loading itself anew
             assert "navigation" in str(error) or "destroyed" in str(error), error
-        if time.monotonic() > end: page.screenshot(path="/tmp/sci/e2e.png", full_page=True); print(page.inner_text("main")[:3000])
+        if time.monotonic() > end:
+            page.screenshot(path="/tmp/sci/e2e.png", full_page=True)
+            print(page.inner_text("main")[:3000])
         assert time.monotonic() < end, f"it never came true: {expression}"
         page.wait_for_timeout(100)
 
@@ -152,7 +154,9 @@ def test_from_the_first_start_to_the_signed_report(tmp_path, browser, cells, tin
         sam.locator("#more").evaluate("one => { one.open = true; }")
         sam.locator("#files").set_input_files(cells)
         sam.wait_for_url(re.compile(r"/cases/\d+$"))
-        wait_for(sam, "document.querySelector('progress') !== null || document.querySelector('#grid') !== null")
+        wait_for(
+            sam, "document.querySelector('progress') !== null || document.querySelector('#grid') !== null"
+        )
         port = int(re.search(r":(\d+)", address)[1])
         server.end(signal.SIGKILL)
     with Served(folder, tiny_bundle, port=port) as server:
