@@ -12,9 +12,9 @@ import time
 from html import unescape
 
 import pytest
-from pypdf import PdfReader
 from tests.review.conftest import PASSWORD
 from tests.review.live import CHROMIUM, barriers, open_browser
+from tests.review.pdf_text import pages_of
 from tests.review.served import Served
 
 from leukoscope.cohort.synth import synthesize
@@ -102,22 +102,18 @@ def press(page, *keys: str) -> None:
 
 
 def review_by_keys(page) -> None:
-    """The most suspicious cell by itself, then tab after tab with all cells chosen at once."""
+    """Two indeterminate cells one by one, then tab after tab with all cells chosen at once."""
     page.locator("#grid").focus()
-    before = waiting(page)
-    press(page, "1", "Home") if counts(page)["blast"] else press(page, "2", "Home")
-    wait_for(page, "document.querySelector('[aria-activedescendant]') !== null")
-    press(page, "n")
-    wait_for(page, f"{before} > 0")
-    for tab, key in (("3", "n"), ("1", "b"), ("2", "n")):
+    for tab, keys in (("3", "bnan"), ("1", "ab"), ("2", "an")):
         press(page, tab)
-        wait_for(page, f"document.querySelector('#gallery').dataset.tab === {json.dumps(TAB[tab])}")
-        if counts(page)[TAB[tab]]:
-            press(page, "a", key)
-            page.wait_for_timeout(500)
+        wait_for(page, f"document.querySelector('#tab-{TABS[tab]}').hasAttribute('aria-current')")
+        for key in keys:
+            if counts(page)[TABS[tab]]:
+                press(page, key)
+        wait_for(page, f"!document.querySelector('#tab-{TABS[tab]} small').textContent.includes('to review')")
 
 
-TAB = {"1": "blast", "2": "normal", "3": "indeterminate", "4": "rejected"}
+TABS = {"1": "blast", "2": "normal", "3": "indeterminate", "4": "rejected"}
 
 
 def test_from_the_first_start_to_the_signed_report(tmp_path, browser, cells, tiny_bundle):
@@ -223,7 +219,7 @@ def check_reports(page, case: str, read: dict[str, int], folder):
     digest = hashlib.sha256(saved["JSON"].read_bytes()).hexdigest()
     assert digest in page.content()
     percent = f"{100 * after['fraction']:.1f}"
-    pages = [one.extract_text() for one in PdfReader(saved["PDF"]).pages]
+    pages = pages_of(saved["PDF"].read_bytes())
     assert all("esearch use only" in text for text in pages)
     for text in (" ".join(pages), unescape(saved["HTML"].read_text())):
         assert percent in text
