@@ -56,6 +56,14 @@ def read(client, cells) -> str:
     return address
 
 
+def test_files_of_the_package_are_kept_by_browsers_and_asked_for_by_their_tag(server):
+    first = server.get("/static/room.css")
+    assert first.headers["cache-control"] == "no-cache"
+    again = server.get("/static/room.css", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert server.get("/sign-in").headers["cache-control"] == "no-store"
+
+
 SHUT = [
     "/",
     "/cases/new",

@@ -62,6 +62,8 @@ class Guard:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 given = MutableHeaders(scope=message)
+                if scope["path"].startswith("/static/"):
+                    given.setdefault("Cache-Control", "no-cache")  # kept, and asked for by its tag
                 for name, value in self._headers.items():
                     given.setdefault(name, value)
             await send(message)
