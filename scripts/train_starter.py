@@ -10,8 +10,9 @@ trained again. Partitions may be trained side by side, by calls with --seed, eac
 last call is without. About two minutes a fold on one idle core: fifty minutes, or half an hour with two
 processes.
 
-With --readings nothing but the folds is trained: what their people read at the starter's operating points is
-added to the starter as it is. Its weights stay; its card, bundle.json and id change.
+With --readings nothing but the folds is trained (with --seed those of one partition): what their people read at
+the starter's operating points, and how large its training cells are, is added to the starter as it is. Its
+weights stay; its card, bundle.json and id change.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import argparse
 import shutil
 from pathlib import Path
 
+import polars as pl
+
 from leukoscope.bundle.export import restate_bundle
 from leukoscope.bundle.read import open_bundle, verify_bundle
 from leukoscope.cohort.index import index
@@ -27,6 +30,7 @@ from leukoscope.cohort.manifest import Manifest
 from leukoscope.cohort.splits import split
 from leukoscope.evaluation.partitions import read_partitions
 from leukoscope.evaluation.people import read_people
+from leukoscope.evaluation.sizes import median_sizes
 from leukoscope.recipes import load_recipe
 from leukoscope.studies.folds import Partition, ship, train_partition
 from leukoscope.training.fit import Hardware
@@ -61,11 +65,12 @@ def main() -> None:
         parts = split(manifest, protocol="grouped-kfold", folds=NUM_FOLDS, seed=seed)
         return train_partition(recipe, parts, given.work / f"seed-{seed}", resume=True, hardware=HARDWARE)
 
+    if given.readings:
+        seeds = SEEDS if given.seed is None else (given.seed,)
+        add_readings({seed: partition(seed) for seed in seeds}, manifest)
+        return
     if given.seed is not None:
         partition(given.seed)
-        return
-    if given.readings:
-        add_readings([partition(seed) for seed in SEEDS])
         return
     run = ship(
         recipe,
@@ -82,17 +87,18 @@ def main() -> None:
     print(f"{STARTER}: {', '.join(f'{name} {metric.estimate}' for name, metric in run.metrics.items())}")
 
 
-def add_readings(partitions: list[Partition]) -> None:
-    """Add what people read at its operating points to the starter, and leave everything else as it is."""
-    starter, pools = open_bundle(STARTER), [partition.pool for partition in partitions]
-    evidence = read_partitions(pools, None, draws=0)[1]
+def add_readings(partitions: dict[int, Partition], manifest: Manifest) -> None:
+    """Add what people read, and how large cells are, to the starter, and leave everything else as it is."""
+    starter, pools = open_bundle(STARTER), [partition.pool for partition in partitions.values()]
     said = starter.info.evidence.estimates["auroc"] if starter.info.evidence else []
-    found = evidence.estimates["auroc"]
+    said = [said[SEEDS.index(seed)] for seed in partitions]
+    found = read_partitions(pools, None, draws=0)[1].estimates["auroc"]
     print(f"AUROC of each partition: the starter says {said}, these folds read {found}")
-    if len(said) != len(found) or max(abs(a - b) for a, b in zip(said, found, strict=True)) > SAME_AUROC:
+    if max(abs(a - b) for a, b in zip(said, found, strict=True)) > SAME_AUROC:
         raise SystemExit("these are not the folds that the starter's figures are of: nothing was written")
     readings = read_people(pools, starter.info.operating_points)
-    restate_bundle(starter, STARTER, reference_readings=readings)
+    labelled = manifest.frame.filter(pl.col("subject_id").is_not_null())
+    restate_bundle(starter, STARTER, reference_readings=readings, median_sizes=median_sizes(labelled))
     print(f"{STARTER}: {verify_bundle(STARTER).bundle_id}")
 
 
