@@ -10,9 +10,9 @@ trained again. Partitions may be trained side by side, by calls with --seed, eac
 last call is without. About two minutes a fold on one idle core: fifty minutes, or half an hour with two
 processes.
 
-With --readings nothing but the folds is trained (with --seed those of one partition): what their people read at
-the starter's operating points, and how large its training cells are, is added to the starter as it is. Its
-weights stay; its card, bundle.json and id change.
+With --readings nothing but the folds is trained (with --seed those of one partition): what their people read
+at the starter's operating points, and how large its training cells are, is added to the starter as it is.
+Its weights stay; its card, bundle.json and id change.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ def add_readings(partitions: dict[int, Partition], manifest: Manifest) -> None:
     if max(abs(a - b) for a, b in zip(said, found, strict=True)) > SAME_AUROC:
         raise SystemExit("these are not the folds that the starter's figures are of: nothing was written")
     readings = read_people(pools, starter.info.operating_points)
-    labelled = manifest.frame.filter(pl.col("subject_id").is_not_null())
-    restate_bundle(starter, STARTER, reference_readings=readings, median_sizes=median_sizes(labelled))
+    sizes = median_sizes(manifest.frame.filter(pl.col("source") == "training"))
+    restate_bundle(starter, STARTER, reference_readings=readings, median_sizes=sizes)
     print(f"{STARTER}: {verify_bundle(STARTER).bundle_id}")
 
 
