@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,11 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 @pytest.mark.real
 @pytest.mark.parametrize("half", ["first", "second"])
-def test_white_cells_of_bccd_are_found(real_data, monkeypatch, half):
-    folder = real_data / "bccd"
-    if not folder.is_dir():
-        pytest.skip(f"{real_data} holds no bccd")
+def test_white_cells_of_bccd_are_found(monkeypatch, half):
+    named = os.environ.get("LEUKOSCOPE_BCCD", "")
+    if not named:
+        pytest.skip("LEUKOSCOPE_BCCD names no folder of BCCD (JPEGImages, Annotations)")
+    folder = Path(named)
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     from smears import bccd
 

@@ -164,6 +164,8 @@ class Walls:
             headers["X-CSRF-Token"] = self.words[name]
         if route.method in SAFE:
             wanted = {"tab": "blast", "version": "0"}
+            if route.is_of_a_program:
+                wanted = {name: value for name, value in wanted.items() if name in self._asked(route)}
             return self.clients[name].request(route.method, address, headers=headers, params=wanted)
         body = FIELDS | {"cell_ids": [int(self.ids["cell_id"][0])]}
         if route.is_of_a_program and "files" not in route.path:
@@ -172,6 +174,11 @@ class Walls:
             return self.clients[name].request(route.method, address, headers=headers, json=body)
         files = {"files": ("x.bmp", b"BM", "image/bmp")} if "files" in route.path else None
         return self.clients[name].request(route.method, address, headers=headers, data=body, files=files)
+
+    def _asked(self, route: Route) -> set[str]:
+        """The words that the address of a program's request may ask with."""
+        operation = self.app.openapi()["paths"].get(route.path, {}).get(route.method.lower(), {})
+        return {one["name"] for one in operation.get("parameters", []) if one["in"] == "query"}
 
     def _properties(self, route: Route) -> set[str]:
         """What the body of a program's request may hold."""
