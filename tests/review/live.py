@@ -75,6 +75,7 @@ def join(page: Page, live: Live, username: str = "ada") -> None:
 
 def barriers(page: Page) -> list[str]:
     """What axe finds on the page as it stands against WCAG 2.2 AA, in light and in dark."""
+    page.wait_for_load_state()  # without its style sheet every page has barriers
     found = []
     for scheme in SCHEMES:
         page.emulate_media(color_scheme=scheme)

@@ -33,6 +33,16 @@ def refused(capsys, *words: object) -> str:
     return " ".join(lines)
 
 
+def test_it_says_130_where_ctrl_c_was_ignored_before(tmp_path, tiny_bundle):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as for what a script starts with &
+    try:
+        with Served(tmp_path / "room", tiny_bundle) as server:
+            assert httpx.get(f"{server.address}/sign-in").status_code == 200
+            assert server.end(signal.SIGINT) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_the_first_start_says_all_that_a_person_needs_and_ctrl_c_closes(tmp_path, tiny_bundle, capsys):
     home = {"XDG_DATA_HOME": str(tmp_path / "home")}
     with Served(None, tiny_bundle, environment=home) as server:

@@ -154,4 +154,9 @@ def _answer(room: Room, listening: socket.socket) -> None:
         timeout_graceful_shutdown=CLOSING_SECONDS,
         **behind_proxy,
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    server = uvicorn.Server(config)
+    server.run(sockets=[listening])
+    if not server.started:
+        raise RuntimeError("the server ended before it answered")
+    # It ends only when it is told to; where Ctrl-C was ignored before, as with nohup, no signal follows.
+    raise KeyboardInterrupt
