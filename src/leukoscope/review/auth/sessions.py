@@ -50,7 +50,9 @@ def find(session: Session, token: str) -> LoginSession | None:
     closed."""
     whole = joinedload(LoginSession.user).joinedload(User.teams)  # every page asks: one query, not three
     found = session.get(LoginSession, kept(token), options=[whole]) if token else None
-    if found is None or found.expires_at < utc_now() or found.seen_at < _used_since(session):
+    if found is None or found.expires_at < utc_now():
+        return None
+    if is_to_be_noted(found) and found.seen_at < _used_since(session):  # asked only where it may be so
         return None
     return None if found.user.disabled_at is not None else found
 

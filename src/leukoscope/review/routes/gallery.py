@@ -14,7 +14,7 @@ from leukoscope.review.room import Room
 from leukoscope.review.routes.asking import Asking, Changing, RoomOf, Who, page, templates
 from leukoscope.review.services import gallery
 from leukoscope.review.services.decisions import approve, cells_of, decide, undo
-from leukoscope.review.services.differential import WORDS, readings
+from leukoscope.review.services.differential import WORDS, by_photograph, differential, photographs
 from leukoscope.review.services.gallery import View
 from leukoscope.review.services.preferences import ACTIONS, keys_of, shown_key
 from leukoscope.review.services.signing import what_blocks
@@ -42,14 +42,13 @@ SentView = Annotated[View, Depends(view_sent)]
 
 def standing(session: Session, room: Room, case: Case, view: View) -> dict[str, Any]:
     """How a case stands, as the templates show it beside a view of its cells."""
-    whole, parts = readings(session, case.case_id)
     return {
         "case": case,
         "view": view,
         "bundle": room.bundles.open(case.bundle_id).info,
         "counts": gallery.counts(session, case.case_id, view.photograph),
-        "read": whole,
-        "photographs": parts,
+        "read": differential(session, case.case_id),
+        "photographs": photographs(session, case.case_id),
         "blocks": what_blocks(session, case),
         "words": WORDS,
     }
@@ -86,6 +85,15 @@ def _numbers(text: str) -> list[int]:
     if not all(word.isascii() and word.isdigit() and len(word) < 16 for word in words):
         raise UsageError(f"expected the numbers of cells, with commas. Received: {text[:80]!r}")
     return [int(word) for word in words]
+
+
+@router.get("/cases/{case_id}/photographs")
+def show_photographs(request: Request, *, room: RoomOf, who: Who, case_id: int, view: AskedView) -> Response:
+    """The differential of each photograph: asked for when somebody opens the table."""
+    with room.database.read() as session:
+        case = case_for(session, who.actor, case_id)
+        read = by_photograph(session, case_id)
+    return page(request, "case_photographs.html", who, case=case, view=view, photographs=read)
 
 
 @router.get("/cases/{case_id}/standing")

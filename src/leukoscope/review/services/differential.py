@@ -74,31 +74,28 @@ def shares(counted: Sequence[Counter[str]]) -> list[Share]:
     ]
 
 
-class Readings(NamedTuple):
-    """Those of a whole case, and of each photograph in the order of their names, where any is known."""
-
-    whole: Differential
-    by_photograph: dict[str, Differential]
-
-
-def readings(session: Session, case_id: int) -> Readings:
-    """All of them, counted once."""
-    rows, groups = _counted(session, case_id), dict[str, list[_Row]]()
-    for row in rows:
-        groups.setdefault(row[0], []).append(row)
-    names = sorted(groups.keys() - {""}, key=_natural)
-    whole, *parts = _read([rows, *(groups[name] for name in names)])
-    return Readings(whole, dict(zip(names, parts, strict=True)))
-
-
 def differential(session: Session, case_id: int) -> Differential:
     """Of all cells of a case."""
-    return readings(session, case_id).whole
+    columns = (Cell.model_decision, Cell.decision)
+    counted = select(*columns, func.count()).where(Cell.case_id == case_id).group_by(*columns)
+    return _read([[(said, stands, num) for said, stands, num in session.execute(counted)]])[0]
+
+
+def photographs(session: Session, case_id: int) -> list[str]:
+    """The names of a case's photographs, as far as they are known, in natural order."""
+    named = select(Cell.photograph).where(Cell.case_id == case_id, Cell.photograph != "").distinct()
+    return sorted(session.scalars(named), key=_natural)
 
 
 def by_photograph(session: Session, case_id: int) -> dict[str, Differential]:
-    """The same of each photograph, in the order of their names; empty where none is known."""
-    return readings(session, case_id).by_photograph
+    """The differential of each photograph, in the order of :func:`photographs`; empty where none is known."""
+    columns = (Cell.photograph, Cell.model_decision, Cell.decision)
+    counted = select(*columns, func.count()).where(Cell.case_id == case_id, Cell.photograph != "")
+    groups = dict[str, list[_Row]]()
+    for name, said, stands, num in session.execute(counted.group_by(*columns)):
+        groups.setdefault(name, []).append((said, stands, num))
+    names = sorted(groups, key=_natural)
+    return dict(zip(names, _read([groups[name] for name in names]), strict=True))
 
 
 def _natural(name: str) -> list[tuple[bool, int, str]]:
@@ -107,14 +104,8 @@ def _natural(name: str) -> list[tuple[bool, int, str]]:
     return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
 
-_Row = tuple[str, str, str, int]
-
-
-def _counted(session: Session, case_id: int) -> list[_Row]:
-    """Photograph, the model's word, the word that stands, and how many cells."""
-    columns = (Cell.photograph, Cell.model_decision, Cell.decision)
-    counted = select(*columns, func.count()).where(Cell.case_id == case_id).group_by(*columns)
-    return [(a, b, c, n) for a, b, c, n in session.execute(counted)]
+_Row = tuple[str, str, int]
+"""The model's word, the word that stands, and how many cells."""
 
 
 def _read(groups: Sequence[Sequence[_Row]]) -> list[Differential]:
@@ -122,7 +113,7 @@ def _read(groups: Sequence[Sequence[_Row]]) -> list[Differential]:
     counted = list[Counter[str]]()
     for rows in groups:
         model, after = Counter[str](), Counter[str]()
-        for _, said, stands, num in rows:
+        for said, stands, num in rows:
             model[said] += num
             after[stands] += num
         counted += [model, after]

@@ -84,10 +84,21 @@ function stand(after) {
     for (const open of old.querySelectorAll("details[open]")) fresh.querySelector(`#${open.id}`)?.setAttribute("open", "");
     old.replaceWith(fresh);
   }
+  photographs();
   if (focused && document.activeElement?.id !== focused) part(focused)?.focus({ preventScroll: true });
   if (part("approve")) part("approve").disabled = !after.counts[view.tab][1];
   root.dataset.state = after.state;
   if (after.state === "signed") root.dataset.readOnly = "";
+}
+
+// The table of photographs is long where there are many: it comes while it is open.
+async function photographs() {
+  if (!part("by-photograph")?.open) return;
+  try {
+    part("photographs").innerHTML = await get(`${address}/photographs?${query()}`);
+  } catch (error) {
+    wrong(error);
+  }
 }
 
 // The list as it is now at the server, the place on the screen kept.
@@ -343,6 +354,7 @@ async function watch() {
   setTimeout(watch, LOOK_EVERY);
 }
 
+root.addEventListener("toggle", photographs, true);
 addEventListener("resize", fit);
 root.addEventListener("toggle", fit, true);
 
