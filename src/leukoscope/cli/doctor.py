@@ -37,6 +37,7 @@ EXTRAS = {
     "serve": (
         "fastapi",
         "uvicorn",
+        "httptools",
         "sqlalchemy",
         "alembic",
         "argon2-cffi",

@@ -18,6 +18,7 @@ from leukoscope.review.routes.failures import status_of
 from leukoscope.review.routes.gallery import keys_for, standing
 from leukoscope.review.services import gallery
 from leukoscope.review.services.cases import make_case
+from leukoscope.review.services.differential import photographs
 from leukoscope.review.services.intake import TWICE, add_images, known_files, untaken
 from leukoscope.review.services.receiving import received
 from leukoscope.review.settings import room_settings
@@ -120,12 +121,13 @@ def show(
         tiles = gallery.stretch(session, case_id, tab, order, photograph=photograph).tiles
         refused, num_images = untaken(session, case_id)
         values = standing(session, room, case, view) | keys_for(session, who.actor)
-        job = _last_job(session, case_id)
+        job, names = _last_job(session, case_id), photographs(session, case_id)
     return page(
         request,
         "case.html",
         who,
         **values,
+        photographs=names,
         orders=list(gallery.ORDERS),
         tiles=tiles,
         cell=cell,

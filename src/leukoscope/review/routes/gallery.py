@@ -14,7 +14,7 @@ from leukoscope.review.room import Room
 from leukoscope.review.routes.asking import Asking, Changing, RoomOf, Who, page, templates
 from leukoscope.review.services import gallery
 from leukoscope.review.services.decisions import approve, cells_of, decide, undo
-from leukoscope.review.services.differential import WORDS, by_photograph, differential, photographs
+from leukoscope.review.services.differential import WORDS, by_photograph, count_photographs, differential
 from leukoscope.review.services.gallery import View
 from leukoscope.review.services.preferences import ACTIONS, keys_of, shown_key
 from leukoscope.review.services.signing import what_blocks
@@ -26,12 +26,13 @@ Text = Annotated[str, Form()]
 FOR_GOOD = "private, max-age=31536000, immutable"
 
 
-def view_asked(tab: str = "", order: str = "suspicion", photograph: str = "") -> View:
+# Not on a thread: a hop to one costs more than they do.
+async def view_asked(tab: str = "", order: str = "suspicion", photograph: str = "") -> View:
     """The view that an address names."""
     return View(tab, order, photograph)
 
 
-def view_sent(tab: Text = "", order: Text = "suspicion", photograph: Text = "") -> View:
+async def view_sent(tab: Text = "", order: Text = "suspicion", photograph: Text = "") -> View:
     """The view that a form names."""
     return View(tab, order, photograph)
 
@@ -48,7 +49,7 @@ def standing(session: Session, room: Room, case: Case, view: View) -> dict[str, 
         "bundle": room.bundles.open(case.bundle_id).info,
         "counts": gallery.counts(session, case.case_id, view.photograph),
         "read": differential(session, case.case_id),
-        "photographs": photographs(session, case.case_id),
+        "num_photographs": count_photographs(session, case.case_id),
         "blocks": what_blocks(session, case),
         "words": WORDS,
     }

@@ -87,6 +87,12 @@ def photographs(session: Session, case_id: int) -> list[str]:
     return sorted(session.scalars(named), key=_natural)
 
 
+def count_photographs(session: Session, case_id: int) -> int:
+    """How many these are."""
+    named = select(func.count(Cell.photograph.distinct())).where(Cell.case_id == case_id)
+    return session.scalar(named.where(Cell.photograph != "")) or 0
+
+
 def by_photograph(session: Session, case_id: int) -> dict[str, Differential]:
     """The differential of each photograph, in the order of :func:`photographs`; empty where none is known."""
     columns = (Cell.photograph, Cell.model_decision, Cell.decision)

@@ -115,7 +115,7 @@ def _sqlite(url: str, file: str | None) -> Engine:
     if not file or file == ":memory:":
         raise UsageError("a database in memory would lose every result", hint="name a file: sqlite:///FILE")
     Path(file).parent.mkdir(parents=True, exist_ok=True)
-    # All are kept: what comes beyond a pool is closed after each use, and opening one costs more than a query.
+    # All are kept: what comes beyond a pool is closed after use, and opening one costs more than a query.
     engine = create_engine(url, connect_args={"timeout": BUSY_MS / 1000}, pool_size=MOST_CONNECTIONS)
 
     @event.listens_for(engine, "connect")
