@@ -63,9 +63,6 @@ def wait_for(page, expression: str) -> None:
                 return
         except Exception as error:  # the page is loading itself anew
             assert "navigation" in str(error) or "destroyed" in str(error), error
-        if time.monotonic() > end:
-            page.screenshot(path="/tmp/sci/e2e.png", full_page=True)
-            print(page.inner_text("main")[:3000])
         assert time.monotonic() < end, f"it never came true: {expression}"
         page.wait_for_timeout(100)
 
