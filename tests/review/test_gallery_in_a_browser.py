@@ -274,7 +274,7 @@ def test_thousands_are_chosen_though_few_are_drawn(page, live, signer, files):
         )
         assert set(session.scalars(seen)) == {"7_1"}
     page.locator("#by-photograph summary").click()
-    assert page.locator("#by-photograph tbody tr").count() == 3
+    until(page, "document.querySelectorAll('#by-photograph tbody tr').length === 3")
     assert barriers(page) == []
 
 
