@@ -231,6 +231,8 @@ def test_without_accounts_everything_is_open_says_so_and_signs_nothing(tmp_path,
         for path in ("/", "/cases/new", case, "/nowhere"):
             text = client.get(path).text
             assert "Without accounts: whoever is at this machine" in text and "Sign out" not in text
+        key = {"name": "a key that would outlive this", "scopes": ["read"], "days": 30, "csrf_token": word}
+        assert client.post("/account/tokens", data=key).status_code == 403
         with pytest.raises(Exception, match="without accounts nobody may sign") as caught:
             client.room.local.need("sign")
         assert "--without-accounts" in caught.value.hint

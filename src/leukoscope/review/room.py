@@ -67,7 +67,11 @@ class Room:
     @property
     def operating_point(self) -> str:
         """The one that new cases are decided by: the first of the bundle that they are read with."""
-        return self.bundles.open(self.bundle_row().bundle_id).info.operating_points[0].name
+        return self.operating_point_of(self.bundle_row())
+
+    def operating_point_of(self, bundle: StoredBundle) -> str:
+        """The one that cases read with this bundle are decided by: its first."""
+        return self.bundles.open(bundle.bundle_id).info.operating_points[0].name
 
     def bundle_row(self) -> StoredBundle:
         """The bundle that new cases are read with: the administrator's choice, or the server's own."""

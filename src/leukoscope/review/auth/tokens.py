@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from leukoscope.errors import UsageError
 from leukoscope.review.audit import record
-from leukoscope.review.auth.rights import SCOPES, Actor, NotFoundError
+from leukoscope.review.auth.rights import LOCAL, SCOPES, Actor, ForbiddenError, NotFoundError
 from leukoscope.review.auth.secrets import fresh, kept
 from leukoscope.review.store.database import Database
 from leukoscope.review.store.tables import ApiToken, User, utc_now
@@ -34,8 +34,13 @@ def issue(session: Session, actor: Actor, name: str, scopes: list[str], *, days:
     """A key for a program of this person.
 
     Raises:
+        ForbiddenError: in a room without accounts, where nobody is known whose key it would be.
         UsageError: without a name, for unknown scopes or ones beyond the person's rights, or another length.
     """
+    if actor.username == LOCAL:
+        raise ForbiddenError(
+            "without accounts there are no keys", hint="start the server without --without-accounts"
+        )
     wanted = sorted(set(scopes))
     if not wanted or not set(wanted) <= set(SCOPES) & actor.rights:
         mine = ", ".join(scope for scope in SCOPES if scope in actor.rights)

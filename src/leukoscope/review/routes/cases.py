@@ -76,6 +76,7 @@ def make(
     """Make a case, and go to it."""
     typed = {"subject_id": subject_id, "specimen": specimen, "taken_on": taken_on, "priority": priority}
     try:
+        bundle = room.bundle_row()  # once: an administrator may choose another at any moment
         with room.database.write() as session:
             case = make_case(
                 session,
@@ -85,8 +86,8 @@ def make(
                 taken_on=_day(taken_on),
                 priority=priority,
                 team_id=team_id,
-                bundle=room.bundle_row(),
-                operating_point=room.operating_point,
+                bundle=bundle,
+                operating_point=room.operating_point_of(bundle),
             )
     except UsageError as error:
         return _form(request, who, typed | {"team_id": str(team_id)}, error)

@@ -172,6 +172,7 @@ def count_cases(room: RoomOf, actor: MayRead) -> Counts:
 )
 def make(response: Response, *, room: RoomOf, actor: MayReview, wanted: NewCase) -> CaseDetails:
     """It keeps the model and the operating point that it begins with."""
+    bundle = room.bundle_row()  # once: an administrator may choose another at any moment
     with room.database.write() as session:
         made = make_case(
             session,
@@ -181,8 +182,8 @@ def make(response: Response, *, room: RoomOf, actor: MayReview, wanted: NewCase)
             specimen=wanted.specimen,
             taken_on=wanted.taken_on,
             priority=wanted.priority,
-            bundle=room.bundle_row(),
-            operating_point=room.operating_point,
+            bundle=bundle,
+            operating_point=room.operating_point_of(bundle),
         )
         response.headers["Location"] = f"/api/v1/cases/{made.case_id}"
         return details(session, response, made)
