@@ -18,7 +18,7 @@ def test_white_cells_of_bccd_are_found(monkeypatch, half):
         pytest.skip("LEUKOSCOPE_BCCD names no folder of BCCD (JPEGImages, Annotations)")
     folder = Path(named)
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    from smears import bccd
+    from smear.finding import bccd
 
     found = bccd(folder, half, None)
     assert found["num_fields"] == 182

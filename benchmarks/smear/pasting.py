@@ -1,0 +1,96 @@
+"""Cells of C-NMC laid into photographs: their colours as they are, the edge as soft as optics make it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from leukoscope.cells.segmentation.found import FoundCell
+from leukoscope.cells.segmentation.shapes import filled
+from smear.fields import Box
+from smear.masks import boxed
+
+RIM = 2  # pixels off C-NMC's outline: the outermost ones are mixed with black there
+
+
+class Sprite(NamedTuple):
+    """A cell on its own.
+
+    Attributes:
+        pixels: uint8 (h, w, 3); beyond the cell the colour of its nearest part.
+        mask: bool (h, w): the cell; ``margin`` pixels on each side are outside.
+    """
+
+    pixels: np.ndarray
+    mask: np.ndarray
+
+
+def lifted(cell: np.ndarray, *, margin: int = 8) -> Sprite:
+    """A cell off its black ground: uint8 (H, W, 3) with all that is not black, and no hole."""
+    mask = filled(cell.any(axis=2).astype(np.uint8))
+    x, y, width, height = cv2.boundingRect(mask)
+    pad = (margin,) * 4
+    inside = cv2.copyMakeBorder(mask[y : y + height, x : x + width], *pad, cv2.BORDER_CONSTANT, value=0)
+    pixels = cv2.copyMakeBorder(cell[y : y + height, x : x + width], *pad, cv2.BORDER_CONSTANT, value=0)
+    return Sprite(np.where(inside[..., None] > 0, pixels, _spread(pixels, inside)), inside > 0)
+
+
+def _spread(pixels: np.ndarray, inside: NDArray[np.uint8]) -> np.ndarray:
+    """The colour of the nearest pixel that lies well inside."""
+    core = cv2.erode(inside, np.ones((2 * RIM + 1,) * 2, np.uint8))
+    core = core if core.any() else inside
+    _, labels = cv2.distanceTransformWithLabels(1 - core, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    colours = np.zeros((int(labels.max()) + 1, 3), np.uint8)
+    colours[labels[core > 0]] = pixels[core > 0]
+    return np.asarray(colours[labels])
+
+
+def pasted(field: np.ndarray, sprite: Sprite, x: int, y: int, *, softness: float) -> np.ndarray:
+    """The field with the sprite's first pixel at ``x, y``; its edge is blurred by ``softness`` pixels."""
+    height, width = sprite.mask.shape
+    share = cv2.GaussianBlur(sprite.mask.astype(np.float32), (0, 0), softness)[..., None]
+    window = np.s_[y : y + height, x : x + width]
+    result = field.copy()
+    mixed = share * sprite.pixels + (1 - share) * field[window]
+    result[window] = np.rint(mixed).astype(np.uint8)
+    return result
+
+
+def taken_by(shape: tuple[int, ...], boxes: Iterable[Box], *, gap: float) -> NDArray[np.bool_]:
+    """(H, W): what lies in one of the boxes, or as near as ``gap`` pixels."""
+    taken = np.zeros(shape[:2], bool)
+    for left, top, right, bottom in boxes:
+        rows = slice(max(int(top - gap), 0), max(int(np.ceil(bottom + gap)), 0))
+        taken[rows, max(int(left - gap), 0) : max(int(np.ceil(right + gap)), 0)] = True
+    return taken
+
+
+def free_place(
+    taken: NDArray[np.bool_], size: tuple[int, ...], rng: np.random.Generator
+) -> tuple[int, int] | None:
+    """``x, y`` where a box of ``size`` (h, w) holds nothing that is taken; any such place is as likely.
+
+    None where there is none.
+    """
+    height, width = size
+    if height > taken.shape[0] or width > taken.shape[1]:
+        return None
+    sums = cv2.integral(taken.astype(np.uint8))
+    inside = sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width] + sums[:-height, :-width]
+    rows, columns = np.nonzero(inside == 0)
+    if not len(rows):
+        return None
+    chosen = int(rng.integers(len(rows)))
+    return int(columns[chosen]), int(rows[chosen])
+
+
+def reduced(cell: FoundCell, shape: tuple[int, ...], size: tuple[int, int]) -> FoundCell:
+    """The cell in its photograph (H, W, ...) when that is brought to ``size`` (width, height)."""
+    canvas = np.zeros(shape[:2], np.float32)
+    x, y, width, height = cell.box
+    canvas[y : y + height, x : x + width] = cell.mask
+    return boxed(cv2.resize(canvas, size, interpolation=cv2.INTER_AREA) >= 0.5)
