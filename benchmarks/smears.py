@@ -3,10 +3,11 @@
     python benchmarks/smears.py bccd BCCD --half first|second [--misses DIR]
     python benchmarks/smears.py synthetic [--fields 60]
     python benchmarks/smears.py paste BCCD CELLS --half first|second [--scale 0.05] [--pictures DIR]
+    python benchmarks/smears.py scaling|strangers BCCD CELLS LYMPHOCYTES
 
 BCCD is the folder of real fields with boxes (``JPEGImages`` and ``Annotations``, MIT), CELLS a cohort in
-C-NMC's layout or a manifest. The settings were chosen on the first half of the fields by name, and on the
-first half of the people of each class by name.
+C-NMC's layout or a manifest, LYMPHOCYTES a folder of pictures with a normal lymphocyte in the middle.
+Settings were chosen on the first half of the fields by name, and of the people of each class by name.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     kinds = parser.add_subparsers(dest="kind", required=True)
-    for add in (_add_bccd, _add_synthetic, _add_paste):
+    for add in (_add_bccd, _add_synthetic, _add_paste, _add_others):
         add(kinds)
     given = parser.parse_args()
     name, found = given.measure(given)
@@ -69,6 +70,25 @@ def _paste(given: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     from smear.paste import paste
 
     return f"paste-{given.half}-half-{given.scale:g}", paste(given)
+
+
+def _add_others(kinds: Any) -> None:
+    for kind in ("scaling", "strangers"):
+        parser = kinds.add_parser(kind)
+        parser.add_argument("folder", type=Path)
+        parser.add_argument("cells", type=Path)
+        parser.add_argument("lymphocytes", type=Path)
+        parser.set_defaults(measure=_others)
+
+
+def _others(given: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+    from smear.photographs import bccd_photographs, lymphocyte_photographs
+    from smear.scaling import scaling
+    from smear.strangers import strangers
+
+    those = {"BCCD": bccd_photographs(given.folder), "lymphocytes": lymphocyte_photographs(given.lymphocytes)}
+    measure = scaling if given.kind == "scaling" else strangers
+    return given.kind, measure(given.cells, those)
 
 
 if __name__ == "__main__":

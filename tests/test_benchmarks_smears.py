@@ -158,3 +158,32 @@ def test_shares_have_the_interval_of_people_and_not_of_cells():
     assert middle["estimate"] == pytest.approx(np.median(values), abs=0.02)
     assert middle["ci_low"] <= middle["estimate"] <= middle["ci_high"]
     assert people.quantile(values, 0.9)["estimate"] == pytest.approx(np.quantile(values, 0.9), abs=0.02)
+
+
+def share(estimate: float) -> dict:
+    return {"estimate": estimate, "ci_low": estimate - 0.05, "ci_high": None}
+
+
+def test_the_page_shows_what_was_found_in_photographs(tmp_path):
+    from page import render, targets
+    from record import keep, kept
+
+    moved = {"num": 300, "kept": share(0.85), "decisions_changed": share(0.04)}
+    moved |= {"median": share(0.02), "p90": share(0.125)}
+    pasted = {"half": "second", "micrometres_per_pixel": 0.05, "num_cells": 310, "num_subjects": 23}
+    pasted |= {"dice": share(0.95), "found": share(0.99), "set_aside": share(0.1)} | moved
+    keep("smears", "paste-second-half-0.05", pasted, folder=tmp_path)
+    keep("smears", "paste-first-half-0.05", pasted | {"half": "first"}, folder=tmp_path)
+    keep("smears", "scaling", {"collections": {"C-NMC": {"0.9": moved}}}, folder=tmp_path)
+    strange = {"num_judged": 190, "above_threshold": share(0.7), "beyond_limit": share(0.5)}
+    ways = {"flat field, none": strange | {"novelty_auroc": share(0.987)}}
+    keep("smears", "strangers", {"collections": {"lymphocytes": ways}}, folder=tmp_path)
+    page = render(kept(tmp_path), tmp_path)
+    who = "C-NMC in BCCD, second halves, 0.05 µm a pixel: 310 cells of 23 people"
+    assert f"| {who} | median Dice | 0.950 | at least 0.93 |" in page
+    assert f"| {who} | probability moved by less than 0.1 | 85.0 % | at least 0.9 |" in page
+    assert "| C-NMC, scale -10 %: 300 cells | probability moved by, median | 0.020 |  |" in page
+    assert (
+        "| lymphocytes, flat field, none: 190 cells judged | above the blast threshold | 70.0 % |  |" in page
+    )
+    assert [target.met for target in targets(kept(tmp_path))] == [True, False]  # the first half is no test
