@@ -125,9 +125,9 @@ TABLES = {
     "smears": Table(
         "Photographs of smears",
         "White cells found by the code of `cells extract` (`python benchmarks/smears.py`), and what the "
-        "starter says of them. Intervals are of people, or of photographs where people are not known. Settings "
-        "were chosen on first halves: of BCCD's fields by name, of C-NMC's people by name. What it means is said "
-        "in [docs/smears.md](../docs/smears.md).",
+        "starter says of them. Intervals are of people, or of photographs where people are not known. "
+        "Settings were chosen on first halves: of BCCD's fields by name, of C-NMC's people by name. What it "
+        "means is said in [docs/smears.md](../docs/smears.md).",
         ("what", "figure", "measured", "limit"),
         _rows,
         targets,
