@@ -14,9 +14,6 @@ from leukoscope.cells.segmentation.shapes import filled
 from smear.fields import Box
 from smear.masks import boxed
 
-RIM = 2  # pixels off C-NMC's outline: the outermost ones are mixed with black there
-
-
 class Sprite(NamedTuple):
     """A cell on its own.
 
@@ -29,20 +26,23 @@ class Sprite(NamedTuple):
     mask: np.ndarray
 
 
-def lifted(cell: np.ndarray, *, margin: int = 8) -> Sprite:
-    """A cell off its black ground: uint8 (H, W, 3) with all that is not black, and no hole."""
+def lifted(cell: np.ndarray, *, margin: int = 20) -> Sprite:
+    """A cell off its black ground: uint8 (H, W, 3) with all that is not black, and no hole.
+
+    C-NMC's outermost pixels are mixed with that black, which was in no photograph: they get the colour of
+    their neighbours.
+    """
     mask = filled(cell.any(axis=2).astype(np.uint8))
     x, y, width, height = cv2.boundingRect(mask)
     pad = (margin,) * 4
     inside = cv2.copyMakeBorder(mask[y : y + height, x : x + width], *pad, cv2.BORDER_CONSTANT, value=0)
     pixels = cv2.copyMakeBorder(cell[y : y + height, x : x + width], *pad, cv2.BORDER_CONSTANT, value=0)
-    return Sprite(np.where(inside[..., None] > 0, pixels, _spread(pixels, inside)), inside > 0)
+    core = cv2.erode(inside, np.ones((3, 3), np.uint8))
+    return Sprite(_spread(pixels, core if core.any() else inside), inside > 0)
 
 
-def _spread(pixels: np.ndarray, inside: NDArray[np.uint8]) -> np.ndarray:
-    """The colour of the nearest pixel that lies well inside."""
-    core = cv2.erode(inside, np.ones((2 * RIM + 1,) * 2, np.uint8))
-    core = core if core.any() else inside
+def _spread(pixels: np.ndarray, core: NDArray[np.uint8]) -> np.ndarray:
+    """The pixels of the core, and elsewhere the colour of its nearest one."""
     _, labels = cv2.distanceTransformWithLabels(1 - core, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     colours = np.zeros((int(labels.max()) + 1, 3), np.uint8)
     colours[labels[core > 0]] = pixels[core > 0]
@@ -50,9 +50,14 @@ def _spread(pixels: np.ndarray, inside: NDArray[np.uint8]) -> np.ndarray:
 
 
 def pasted(field: np.ndarray, sprite: Sprite, x: int, y: int, *, softness: float) -> np.ndarray:
-    """The field with the sprite's first pixel at ``x, y``; its edge is blurred by ``softness`` pixels."""
+    """The field with the sprite's first pixel at ``x, y``.
+
+    Within the outline the cell is as it is: whatever blur of the optics C-NMC's outline encloses is in it.
+    Outside it fades like a Gaussian of deviation ``softness`` pixels.
+    """
     height, width = sprite.mask.shape
-    share = cv2.GaussianBlur(sprite.mask.astype(np.float32), (0, 0), softness)[..., None]
+    away = cv2.distanceTransform(1 - sprite.mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    share = np.exp(-0.5 * (away / softness) ** 2)[..., None]
     window = np.s_[y : y + height, x : x + width]
     result = field.copy()
     mixed = share * sprite.pixels + (1 - share) * field[window]
