@@ -12,6 +12,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import polars as pl
 
+from leukoscope.cells.light import Light
+from leukoscope.cells.normalisation import Normalisation, cell_pixels, create_normaliser
 from leukoscope.cells.photograph import cut_out
 from leukoscope.cells.scale import CNMC_MICROMETRES_PER_PIXEL, Scale
 from leukoscope.cells.segmentation.found import FoundCell, is_cell, is_single, why_not_judged
@@ -31,6 +33,9 @@ class SmearSettings(Config):
         pixel_size: micrometres per pixel of all photographs; None takes it from their red cells.
         target_pixel_size: micrometres per pixel of the cut-out cells.
         segmenter: which one finds the cells.
+        flat_field: the light of each photograph, read from its empty background, becomes even and white.
+        normalise: ``"none"``, or how the stain of the cells of each photograph is brought to C-NMC's: one of
+            :data:`leukoscope.cells.normalisation.NORMALISERS`.
 
     Raises:
         UsageError: for a size beyond :data:`LEAST_PIXEL` and :data:`MOST_PIXEL`, or a name that is not known.
@@ -39,6 +44,8 @@ class SmearSettings(Config):
     pixel_size: float | None = None
     target_pixel_size: float = CNMC_MICROMETRES_PER_PIXEL
     segmenter: str = "stain"
+    flat_field: bool = False
+    normalise: str = "none"
 
     def model_post_init(self, context: Any, /) -> None:
         """Check what a user may have typed."""
@@ -49,6 +56,8 @@ class SmearSettings(Config):
                     hint="a 100x objective gives 0.03 to 0.15, a 40x objective about 0.25",
                 )
         create_segmenter(self.segmenter)
+        if self.normalise != "none":
+            create_normaliser(self.normalise)
 
 
 class Origin(NamedTuple):
@@ -178,10 +187,26 @@ def cells_of(
         scale: of the photograph; ``pixel_size`` of the settings is not looked at.
         settings: how it is cut.
         done: called after each of the :func:`num_windows`.
+
+    Yields:
+        as they are found; with a normalisation when all are.
     """
     factor = scale.micrometres_per_pixel / settings.target_pixel_size
-    for cell in _found(image, scale, settings, done):
-        yield SmearCell(cell, cut_out(image, cell, factor))
+    light = Light.of(image) if settings.flat_field else None
+    cells: Iterable[FoundCell] = _found(image, scale, settings, done)
+    normalisation = Normalisation(None)
+    if settings.normalise != "none":
+        cells = list(cells)
+        normalisation = create_normaliser(settings.normalise).fitted(_stained(image, cells, light))
+    for cell in cells:
+        yield SmearCell(cell, normalisation(cut_out(image, cell, factor, light)))
+
+
+def _stained(image: np.ndarray, cells: Iterable[FoundCell], light: Light | None) -> np.ndarray:
+    """Pixels of the cells that a model may judge, of each alike, uint8 ``(N, 3)``."""
+    wanted = [cell for cell in cells if cell.why_not_judged is None]
+    some = [cell_pixels(cut_out(image, cell, light=light)) for cell in wanted]
+    return np.concatenate([*some, np.empty((0, 3), np.uint8)])
 
 
 def _found(
