@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -20,6 +20,7 @@ from leukoscope.cells.segmentation.found import FoundCell, is_cell, is_single, w
 from leukoscope.cells.segmentation.segmenters import create_segmenter
 from leukoscope.cells.segmentation.tiles import segment_by_windows, windows
 from leukoscope.core.config import Config
+from leukoscope.core.progress import progress
 from leukoscope.errors import UsageError
 
 LEAST_PIXEL, MOST_PIXEL = 0.005, 2.0
@@ -172,13 +173,8 @@ class SmearCell(NamedTuple):
     image: np.ndarray
 
 
-def num_windows(image: np.ndarray, scale: Scale) -> int:
-    """In how many parts a photograph is looked through."""
-    return len(windows(image.shape, scale.micrometres_per_pixel))
-
-
 def cells_of(
-    image: np.ndarray, scale: Scale, settings: SmearSettings, *, done: Callable[[], None] = lambda: None
+    image: np.ndarray, scale: Scale, settings: SmearSettings, *, title: str = ""
 ) -> Iterator[SmearCell]:
     """Everything that was found in a photograph, from the top down; in a large one window by window.
 
@@ -186,14 +182,14 @@ def cells_of(
         image: uint8 ``(H, W, 3)`` RGB, of any size.
         scale: of the photograph; ``pixel_size`` of the settings is not looked at.
         settings: how it is cut.
-        done: called after each of the :func:`num_windows`.
+        title: of the photograph: the progress through the windows of a large one is shown under it.
 
     Yields:
         as they are found; with a normalisation when all are.
     """
     factor = scale.micrometres_per_pixel / settings.target_pixel_size
     light = Light.of(image) if settings.flat_field else None
-    cells: Iterable[FoundCell] = _found(image, scale, settings, done)
+    cells: Iterable[FoundCell] = _found(image, scale, settings, title)
     normalisation = Normalisation(None)
     if settings.normalise != "none":
         cells = list(cells)
@@ -209,12 +205,13 @@ def _stained(image: np.ndarray, cells: Iterable[FoundCell], light: Light | None)
     return np.concatenate([*some, np.empty((0, 3), np.uint8)])
 
 
-def _found(
-    image: np.ndarray, scale: Scale, settings: SmearSettings, done: Callable[[], None]
-) -> Iterator[FoundCell]:
+def _found(image: np.ndarray, scale: Scale, settings: SmearSettings, title: str) -> Iterator[FoundCell]:
     segmenter, pixel = create_segmenter(settings.segmenter), scale.micrometres_per_pixel
-    if num_windows(image, scale) == 1:
+    num = len(windows(image.shape, pixel))
+    if num == 1:
         yield from segmenter.segment(image, pixel)
-        done()
+    elif not title:
+        yield from segment_by_windows(image, segmenter, pixel)
     else:
-        yield from segment_by_windows(image, segmenter, pixel, done=done)
+        with progress(f"windows of {title}", num) as bar:
+            yield from segment_by_windows(image, segmenter, pixel, done=bar.advance)
