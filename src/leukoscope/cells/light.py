@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,7 +42,7 @@ _OF_VALUES = -np.log10(np.arange(1, 257) / 256).astype(np.float32)
 
 def density_of(image: np.ndarray) -> Array:
     """``-log10((I + 1) / 256)`` of uint8 values, float32 of the same shape: 0 for 255, 2.41 for 0."""
-    return np.asarray(_OF_VALUES[image])
+    return np.take(_OF_VALUES, image)
 
 
 class Surface(NamedTuple):
@@ -160,8 +161,9 @@ class Light(NamedTuple):
         seen, surface = density_of(small), background(small)
         for near in _NEAR:
             above = seen - surface.density()
-            empty = np.abs(above).max(axis=2) < near
-            if empty.mean() < _SHARE or (above.min(axis=2) < -near).mean() > _BRIGHTER * empty.mean():
+            empty = cv2.inRange(above, (-near,) * 3, (near,) * 3) > 0
+            brighter = cv2.inRange(above, (-near,) * 3, (np.inf,) * 3) == 0
+            if empty.mean() < _SHARE or brighter.mean() > _BRIGHTER * empty.mean():
                 return cls(None)
             surface = _through(seen, empty)
         return cls(surface._replace(shape=image.shape[:2]) if _is_lamp(surface) else None)

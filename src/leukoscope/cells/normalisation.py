@@ -42,7 +42,7 @@ MIN_PIXELS = 1000
 MOST = 3.0
 """By how much a deviation or a dye is enlarged at most."""
 
-_SAMPLE = 200_000  # pixels that are looked at, at most about
+_SAMPLE = 100_000  # pixels that are looked at, at most about
 _RIM = 0.035  # of a cell, as a share of the root of its area: 6 pixels of a cell of 200
 _FLAT = 1.0  # deviation in L*, a* or b* below which there is nothing but noise to enlarge
 _TRANSPARENT = 0.15  # Macenko's beta: no dye where the density is less than this in every channel
@@ -83,7 +83,7 @@ class Normalisation:
             uint8 ``(H, W, 3)``: what is black (0, 0, 0) stays black, no other pixel becomes black; ``image``
             itself where nothing is changed.
         """
-        inside = image.any(axis=2)
+        inside = (image[:, :, 0] | image[:, :, 1] | image[:, :, 2]) > 0  # ten times as fast as any(axis=2)
         if self.recoloured is None or not inside.any():
             return image
         result = np.zeros_like(image)
@@ -225,7 +225,7 @@ def _seen(density: Floats, light: float) -> Floats:
 
 def _sample(pixels: np.ndarray) -> np.ndarray:
     """What is not black, and of very many every k-th."""
-    inside = pixels[pixels.any(axis=1)]
+    inside = pixels[(pixels[:, 0] | pixels[:, 1] | pixels[:, 2]) > 0]
     return np.asarray(inside[_spread(len(inside), _SAMPLE)])
 
 
