@@ -78,14 +78,14 @@ def test_a_pasted_cell_has_its_own_colours_and_a_soft_edge():
     window = image[40 : 40 + height, 100 : 100 + width].astype(int)
     depth = cv2.distanceTransform(sprite.mask.astype(np.uint8), cv2.DIST_L2, 5)
     away = cv2.distanceTransform(1 - sprite.mask.astype(np.uint8), cv2.DIST_L2, 5)
-    assert np.abs(window[depth > 7] - sprite.pixels[depth > 7]).max() <= 1
+    assert np.array_equal(window[depth > 0], sprite.pixels[depth > 0])
     assert (window[away > 7] == 220).all()
     outside = np.ones(field.shape[:2], bool)
     outside[40 : 40 + height, 100 : 100 + width] = False
     assert (image[outside] == 220).all()
     assert (field == 220).all()
     across = window[height // 2, :, 1]  # from the field through the edge into the cell, without a jump
-    assert np.abs(np.diff(across)).max() < 60
+    assert np.abs(np.diff(across)).max() < 80  # of 160
 
 
 def test_a_free_place_holds_nothing_that_is_taken():

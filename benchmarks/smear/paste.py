@@ -19,12 +19,13 @@ import numpy as np
 import polars as pl
 
 from leukoscope.cells.decode import decode
-from leukoscope.cells.photograph import SIDE, Drawn, cut_out, draw_overlay
+from leukoscope.cells.photograph import SIDE, Drawn, draw_overlay
 from leukoscope.cells.scale import CNMC_MICROMETRES_PER_PIXEL, Scale
 from leukoscope.cells.segmentation.found import FoundCell
 from leukoscope.cells.segmentation.segmenters import create_segmenter
 from leukoscope.cohort.manifest import Manifest
 from leukoscope.cohort.open import open_cohort
+from leukoscope.cohort.smears import SmearSettings, cells_of
 from leukoscope.core.progress import progress
 from leukoscope.inference.predictor import Predictor
 from smear.fields import Bccd, Box, Half, as_box, half_of, scale_of
@@ -33,7 +34,7 @@ from smear.moves import MOVED, moves, moves_by_class, people_of
 from smear.pasting import Sprite, free_place, lifted, pasted, reduced, taken_by
 from smear.people import chosen, labelled
 
-SOFTNESS = 1.5
+SOFTNESS = 1.0  # pixels of C-NMC: the edge fades within two
 GAP = 20.0  # pixels of C-NMC between what is pasted and what was there: a micrometre
 PASSED = ("", "touching")  # flags of what is shown to a model
 BATCH = 32
@@ -121,14 +122,16 @@ def lay_all(cells: Manifest, plates: Sequence[Ground], scale: float) -> Iterator
 
 
 def see(laid: Laid) -> Seen:
-    """Find the cell and cut it out."""
-    things = create_segmenter().segment(laid.image, laid.scale)
+    """Find the cell and cut it out, as ``cells extract`` does."""
+    things = cells_of(laid.image, Scale(laid.scale, "given"), SmearSettings())
     best, thing = max(
-        ((dice(laid.truth, thing), thing) for thing in things), default=(0.0, None), key=lambda one: one[0]
+        ((dice(laid.truth, thing.cell), thing) for thing in things),
+        default=(0.0, None),
+        key=lambda one: one[0],
     )
     if thing is None or best < FOUND:
         return Seen(best, None, None)
-    return Seen(best, thing.flags, cut_out(laid.image, thing, laid.scale / CNMC_MICROMETRES_PER_PIXEL))
+    return Seen(best, thing.cell.flags, thing.image)
 
 
 def measured(laid: Iterable[Laid], cells: Manifest, pictures: Path | None = None) -> pl.DataFrame:

@@ -14,6 +14,7 @@ from leukoscope.cells.segmentation.shapes import filled
 from smear.fields import Box
 from smear.masks import boxed
 
+
 class Sprite(NamedTuple):
     """A cell on its own.
 

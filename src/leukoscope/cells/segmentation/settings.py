@@ -25,6 +25,7 @@ class StainSettings(Config):
         red_share: see ``red``.
         reach: of cytoplasm around a nucleus, micrometres.
         fall: where a body ends, as a share of the density just inside of it.
+        paler: a red part of a body that is paler than this share of its rim is a red cell beside it.
         smooth: radius by which the outline is smoothed, micrometres.
         neck: of two touching cells, as a share of the radius of the smaller one.
         convex: solidity from which on a body is not cut.
@@ -58,6 +59,7 @@ class StainSettings(Config):
     red_share: float = 1.2
     reach: float = 3.0
     fall: float = 0.5
+    paler: float = 0.25
     smooth: float = 1.6
     neck: float = 0.8
     convex: float = 0.95
