@@ -31,14 +31,14 @@ def lifted(cell: np.ndarray, *, margin: int = 20) -> Sprite:
     """A cell off its black ground: uint8 (H, W, 3) with all that is not black, and no hole.
 
     C-NMC's outermost pixels are mixed with that black, which was in no photograph: they get the colour of
-    their neighbours.
+    their neighbours, and so does what is black inside.
     """
     mask = filled(cell.any(axis=2).astype(np.uint8))
     x, y, width, height = cv2.boundingRect(mask)
     pad = (margin,) * 4
     inside = cv2.copyMakeBorder(mask[y : y + height, x : x + width], *pad, cv2.BORDER_CONSTANT, value=0)
     pixels = cv2.copyMakeBorder(cell[y : y + height, x : x + width], *pad, cv2.BORDER_CONSTANT, value=0)
-    core = cv2.erode(inside, np.ones((3, 3), np.uint8))
+    core = cv2.erode(pixels.any(axis=2).astype(np.uint8), np.ones((3, 3), np.uint8))
     return Sprite(_spread(pixels, core if core.any() else inside), inside > 0)
 
 

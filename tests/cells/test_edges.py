@@ -60,7 +60,9 @@ def test_of_a_speck_something_is_left(size, density):
 def test_a_pale_red_cell_beside_a_dark_cell_is_not_a_part_of_it(scale):
     side = round(40 / scale)
     image = np.full((side, side, 3), (228, 215, 200), np.uint8)
-    image[disc(3.7 / scale, side, (side / 2 + 7.2 / scale, side / 2))] = (218, 185, 172)  # pale and red
+    for x, y in ((0.15, 0.15), (0.85, 0.15), (0.15, 0.85), (0.85, 0.85)):
+        image[disc(3.7 / scale, side, (x * side, y * side))] = (205, 160, 150)
+    image[disc(3.7 / scale, side, (side / 2 + 6 / scale, side / 2))] = (220, 195, 182)
     true = disc(4.5 / scale, side)
     image[true] = (90, 45, 100)
     image = cv2.GaussianBlur(image, (0, 0), 0.08 / scale)

@@ -58,7 +58,7 @@ class StainSegmenter:
         stains = separate(small, blur=self._pixels(self.settings.blur))
         seeds = self._seeds(stains)
         bodies = self._bodies(stains, seeds) if seeds.any() else ()
-        edge = Edge(self.settings.fall, micrometres_per_pixel)
+        edge = Edge(self.settings.edge, micrometres_per_pixel)
         cells = [self._cell(body, seeds, stains, image, edge) for body in bodies]
         return sorted((cell for cell in cells if cell), key=lambda cell: (cell.y, cell.x))
 
@@ -146,7 +146,13 @@ class StainSegmenter:
     ) -> FoundCell | None:
         """One body with its flags, at the size of the photograph; None where not a pixel of it is left."""
         shape, window, corner = image.shape, piece.window, (piece.x, piece.y)
-        body = Body(piece.mask, seeds[window] & piece.mask, stains.blue[window], stains.red[window])
+        body = Body(
+            piece.mask,
+            seeds[window] & piece.mask,
+            stains.blue[window],
+            stains.red[window],
+            stains.density[window],
+        )
         nucleus, flags = judge(body, self.settings)
         cell = magnified(piece.mask, corner, stains.blue.shape, shape)
         if cell is None:
