@@ -28,7 +28,7 @@ from leukoscope.cohort.open import open_cohort
 from leukoscope.cohort.smears import SmearSettings, cells_of
 from leukoscope.core.progress import progress
 from leukoscope.inference.predictor import Predictor
-from smear.fields import Bccd, Box, Half, as_box, half_of, scale_of
+from smear.fields import Bccd, Box, as_box, half_of, scale_of
 from smear.masks import FOUND, boxed, dice
 from smear.moves import MOVED, moves, moves_by_class, people_of
 from smear.pasting import Sprite, free_place, lifted, pasted, reduced, taken_by
@@ -71,11 +71,11 @@ class Seen(NamedTuple):
     cut: np.ndarray | None
 
 
-def grounds(fields: Bccd, half: Half, scale: Scale) -> list[Ground]:
-    """The fields of one half, enlarged."""
+def grounds(fields: Bccd, names: Sequence[str], scale: Scale) -> list[Ground]:
+    """Some fields, enlarged."""
     factor = scale.micrometres_per_pixel / CNMC_MICROMETRES_PER_PIXEL
     segmenter, found = create_segmenter(), []
-    for name in half_of(fields.names, half):
+    for name in names:
         image = fields.image(name)
         things = map(as_box, segmenter.segment(image, scale.micrometres_per_pixel))
         boxes = [scaled(box, factor) for box in [*things, *fields.boxes(name)]]
@@ -213,7 +213,8 @@ def paste(given: argparse.Namespace) -> dict[str, Any]:
     fields = Bccd(given.folder)
     known = scale_of(map(fields.image, fields.names))
     cells = chosen(labelled(open_cohort(given.cells)), given.half, given.num)
-    laid = lay_all(cells, grounds(fields, given.half, known), given.scale)
+    plates = grounds(fields, half_of(fields.names, given.half), known)
+    laid = lay_all(cells, plates, given.scale)
     found = measured(laid, cells, given.pictures)
     if given.rows:
         found.write_csv(given.rows)
