@@ -147,6 +147,8 @@ def test_a_round_field_on_black():
 def without_background(cell) -> dict[str, np.ndarray]:
     chance = np.random.default_rng(0)
     smooth = cv2.GaussianBlur(chance.integers(0, 255, (300, 300, 3), dtype=np.uint8), (0, 0), 9)
+    texture = cv2.GaussianBlur(chance.normal(0, 1, (300, 400)), (0, 0), 4)
+    density = (0.2 + 0.08 * texture / texture.std())[:, :, None] * np.array([0.4, 1, 0.9])
     thick = synthesize_smear(
         seed=6, width=480, height=360, white_cells=0, touching_pairs=0, red_cells=200, unevenness=0.0
     )
@@ -156,6 +158,7 @@ def without_background(cell) -> dict[str, np.ndarray]:
         "dark": field() // 5,
         "black": np.zeros((200, 300, 3), np.uint8),
         "cells on cells": thick.image,
+        "thin and thick all over": np.clip(230 * 10**-density, 0, 255).astype(np.uint8),
         "inside of a cell": cell(radius=150)[150:300, 150:300],
         "one strong colour": np.full((200, 300, 3), (200, 40, 60), np.uint8),
         "noise": chance.integers(0, 256, (300, 400, 3), dtype=np.uint8),
