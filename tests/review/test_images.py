@@ -168,8 +168,9 @@ def test_an_error_that_nobody_expected_has_the_headers_of_every_answer(tmp_path,
 
     monkeypatch.setattr(type(room.database), "read", broken)
     client = TestClient(create_app(room), base_url="https://room.example", raise_server_exceptions=False)
+    client.cookies.set("leukoscope", "x")
     for path in ("/sign-in", "/join/x", "/cases/1/images/a.png", "/api/v1/cases"):
-        answer = client.get(path, headers={"Authorization": "Bearer x"}, cookies={"leukoscope": "x"})
+        answer = client.get(path, headers={"Authorization": "Bearer x"})
         assert path == "/sign-in" or answer.status_code == 500, path
         assert all(answer.headers[name] == value for name, value in HEADERS.items()), path
         assert answer.headers["strict-transport-security"] == "max-age=31536000"
