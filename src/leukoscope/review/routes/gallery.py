@@ -156,7 +156,7 @@ def _after(
         {
             "action_id": action_id,
             "cells": touched,
-            "now": _now(session, action_id),
+            "now": _now(session, action_id) if action_id else {},
             "version": case.version,
             "state": case.state,
             "counts": values["counts"],
@@ -166,7 +166,7 @@ def _after(
     )
 
 
-def _now(session: Session, action_id: str | None) -> dict[str, int]:
+def _now(session: Session, action_id: str) -> dict[str, int]:
     """How many of the cells of an action are called what."""
     mine = Cell.cell_id.in_(select(Decision.cell_id).where(Decision.action_id == action_id))
     return dict(
