@@ -24,6 +24,9 @@ from leukoscope.review.worker_process import WorkerProcess
 
 EVERYWHERE = ("0.0.0.0", "::")
 BACKLOG = 128
+KEPT_SECONDS = 75
+"""How long an unused connection is kept: longer than browsers do, so that none of them asks on one that is
+being closed. A look every three seconds then needs no new one, which with TLS costs more than its answer."""
 CLOSING_SECONDS = 10
 """How long requests under way are waited for when the server closes."""
 
@@ -153,6 +156,7 @@ def _answer(room: Room, listening: socket.socket) -> None:
         ws="none",
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
+        timeout_keep_alive=KEPT_SECONDS,
         timeout_graceful_shutdown=CLOSING_SECONDS,
         **behind_proxy,
     )

@@ -17,8 +17,8 @@ from leukoscope.core.files import sha256_bytes, write_durably
 from leukoscope.errors import ImageError
 
 QUICKLY = [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
-"""OpenCV's own level and filter. A level that is named makes it try every filter on every row: twice the time,
-for a larger file."""
+"""OpenCV's own level and filter. A level that is named makes it try every filter on every row, in twice the
+time, for a larger file."""
 
 
 class StoredImage(NamedTuple):
