@@ -69,4 +69,4 @@ def test_the_interval_is_that_of_scipy(trials):
         ).row(0)
         expected = binomtest(successes, trials).proportion_ci(method="wilson")
         assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-9)
-        assert wilson_of(successes, trials) == (low, high)  # to the last bit: reports that were signed hold it
+        assert wilson_of(successes, trials) == (low, high)  # to the last bit, as in signed reports
