@@ -23,7 +23,7 @@ LAMPS = {"neutral": NEUTRAL, "warm": (1.1, 0.9, 0.65), "blue": (0.75, 0.9, 1.05)
 
 
 @cache
-def field(seed: int = 3, width: int = 640, height: int = 480, red_cells: int = 40) -> np.ndarray:
+def field(seed: int = 3, width: int = 480, height: int = 360, red_cells: int = 22) -> np.ndarray:
     """A smear under even light, drawn once."""
     smear = synthesize_smear(seed=seed, width=width, height=height, red_cells=red_cells, unevenness=0.0)
     smear.image.flags.writeable = False
@@ -57,11 +57,10 @@ def corrected(image: np.ndarray) -> np.ndarray:
     return Light.of(image).even(image)
 
 
-@pytest.mark.parametrize("seed", [3, 4])
 @pytest.mark.parametrize("fall", [0.0, 0.25, 0.45])
 @pytest.mark.parametrize("lamp", LAMPS)
-def test_uneven_and_coloured_light_is_taken_out(seed, lamp, fall):
-    plain = field(seed)
+def test_uneven_and_coloured_light_is_taken_out(lamp, fall):
+    plain = field()
     seen, truth = lit(plain, LAMPS[lamp], fall), as_if_even(plain)
     before, after = (np.abs(image - truth).mean() for image in (seen, corrected(seen)))
     assert after < 3
@@ -69,7 +68,7 @@ def test_uneven_and_coloured_light_is_taken_out(seed, lamp, fall):
 
 
 def test_more_red_cells_than_background_do_no_harm():
-    plain = field(5, red_cells=130)
+    plain = field(5, red_cells=70)
     seen = lit(plain, LAMPS["warm"], 0.3)
     assert np.abs(corrected(seen) - as_if_even(plain)).mean() < 4
 
@@ -108,7 +107,7 @@ def test_the_photograph_stays_as_it_was():
 
 
 def test_a_large_photograph_is_read_at_some_of_its_pixels(monkeypatch):
-    plain = field(width=1200, height=900, red_cells=120)
+    plain = field(width=900, height=700, red_cells=70)
     seen = lit(plain, LAMPS["warm"], 0.4)
     monkeypatch.setattr(light, "_SAMPLE", 20_000)
     assert np.abs(corrected(seen) - as_if_even(plain)).mean() < 3
@@ -138,7 +137,7 @@ def test_black_stays_black():
 
 def test_a_round_field_on_black():
     plain = field()
-    inside = cv2.circle(np.zeros(plain.shape[:2], np.uint8), (320, 240), 280, 1, -1) > 0
+    inside = cv2.circle(np.zeros(plain.shape[:2], np.uint8), (240, 180), 210, 1, -1) > 0
     seen = lit(plain, LAMPS["warm"], 0.2) * inside[:, :, None]
     even = corrected(seen)
     assert not even[~inside].any()
@@ -148,13 +147,18 @@ def test_a_round_field_on_black():
 def without_background(cell) -> dict[str, np.ndarray]:
     chance = np.random.default_rng(0)
     smooth = cv2.GaussianBlur(chance.integers(0, 255, (300, 300, 3), dtype=np.uint8), (0, 0), 9)
-    thick = field(6, red_cells=1500)
+    texture = cv2.GaussianBlur(chance.normal(0, 1, (300, 400)), (0, 0), 4)
+    density = (0.2 + 0.08 * texture / texture.std())[:, :, None] * np.array([0.4, 1, 0.9])
+    thick = synthesize_smear(
+        seed=6, width=480, height=360, white_cells=0, touching_pairs=0, red_cells=200, unevenness=0.0
+    )
     return {
         "a cell on black": cell(),
         "a pale cell on black": cell(colour=(190, 170, 200), radius=180),
         "dark": field() // 5,
         "black": np.zeros((200, 300, 3), np.uint8),
-        "cells on cells": thick,
+        "cells on cells": thick.image,
+        "thin and thick all over": np.clip(230 * 10**-density, 0, 255).astype(np.uint8),
         "inside of a cell": cell(radius=150)[150:300, 150:300],
         "one strong colour": np.full((200, 300, 3), (200, 40, 60), np.uint8),
         "noise": chance.integers(0, 256, (300, 400, 3), dtype=np.uint8),

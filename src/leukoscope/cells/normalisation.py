@@ -57,8 +57,9 @@ class Normaliser(Protocol):
         """Learn how these cells differ from the reference.
 
         Args:
-            pixels: uint8 ``(N, 3)`` RGB of cells; black ones do not count. The same pixels give the same; of
-                very many every k-th is looked at.
+            pixels: uint8 ``(N, 3)`` RGB of all single cells of a photograph, of each what :func:`cell_pixels`
+                gives; black ones do not count. Of very many every k-th is looked at; nothing is left to
+                chance.
         """
 
 
