@@ -176,6 +176,7 @@ def test_the_page_shows_what_was_found_in_photographs(tmp_path):
     keep("smears", "paste-first-half-0.05", pasted | {"half": "first"}, folder=tmp_path)
     keep("smears", "scaling", {"collections": {"C-NMC": {"0.9": moved}}}, folder=tmp_path)
     strange = {"num_judged": 190, "above_threshold": share(0.7), "beyond_limit": share(0.5)}
+    strange |= {"called": {"blast": share(0.3), "normal": share(0.1)}}
     ways = {"flat field, none": strange | {"novelty_auroc": share(0.987)}}
     keep("smears", "strangers", {"collections": {"lymphocytes": ways}}, folder=tmp_path)
     page = render(kept(tmp_path), tmp_path)

@@ -76,6 +76,7 @@ def _strangers(found: Found) -> list[Row]:
         for way, one in ways.items()
         for what, words in (
             ("above the blast threshold", _share(one["above_threshold"])),
+            ("called blast", _share(one["called"]["blast"])),
             ("beyond the limit of novelty", _share(one["beyond_limit"])),
             ("novelty, AUROC against C-NMC", _number(one["novelty_auroc"])),
         )
