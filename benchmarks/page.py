@@ -23,7 +23,7 @@ from training.tables import TABLES as TRAINING
 PAGE, CHART = "RESULTS.md", "results.svg"
 TABLES: dict[str, Table] = PREDICTION | TRAINING | REVIEWING | SMEARS
 """The sections, in the order of the page."""
-HEAD = """# How fast predicting, training and explaining are
+HEAD = """# How fast predicting, training and explaining are, and what is found in photographs
 
 Written by `make bench` from the files in `benchmarks/results`, which say command, day, machine and versions.
 Ratios are of two things measured in turn in one run: the median over the pairs (least to greatest).

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from leukoscope.cells.scale import CNMC_MICROMETRES_PER_PIXEL
 from record import once
 from tables import Found, Table, Target, limit_words
 
@@ -113,7 +114,7 @@ def targets(found: Found) -> list[Target]:
             Target("smears, drawn, median Dice", once(found["median_dice"]), 0.93),
             Target("smears, drawn, pairs counted right", once(found["pairs_right"]), 0.9),
         ]
-    if part == "paste":
+    if part == "paste" and found["micrometres_per_pixel"] == CNMC_MICROMETRES_PER_PIXEL:
         where = f"smears, pasted, {found['micrometres_per_pixel']:g} µm"
         return [
             Target(f"{where}, median Dice", once(found["dice"]["estimate"]), 0.93),
