@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from leukoscope.cohort.smears import SmearCell, SmearSettings, cells_of
 
 from leukoscope.cells.photograph import read_photograph
 from leukoscope.cohort.photographs import Scales, listed
+from leukoscope.cohort.smears import SmearCell, SmearSettings, cells_of
 from leukoscope.inference.predictor import Predictor
 
 

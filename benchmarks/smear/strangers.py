@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
-from leukoscope.cohort.smears import SmearSettings
 
 from leukoscope.cells.decode import decode
 from leukoscope.cohort.open import open_cohort
+from leukoscope.cohort.smears import SmearSettings
 from leukoscope.evaluation.readings import Cells, Judgement
 from leukoscope.inference.novelty import References
 from leukoscope.inference.predictor import Predictor
