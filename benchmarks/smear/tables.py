@@ -115,7 +115,7 @@ def targets(found: Found) -> list[Target]:
             Target("smears, drawn, pairs counted right", once(found["pairs_right"]), 0.9),
         ]
     if part == "paste" and found["micrometres_per_pixel"] == CNMC_MICROMETRES_PER_PIXEL:
-        where = f"smears, pasted, {found['micrometres_per_pixel']:g} µm"
+        where = "smears, pasted"
         return [
             Target(f"{where}, median Dice", once(found["dice"]["estimate"]), 0.93),
             Target(f"{where}, probability moved by less than 0.1", once(found["kept"]["estimate"]), 0.9),
