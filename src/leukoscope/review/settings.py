@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 from pydantic_core import SchemaError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from leukoscope.cohort.smears import SmearSettings
 from leukoscope.core.config import Config, parse
 from leukoscope.errors import UsageError
 from leukoscope.review.audit import record
@@ -104,6 +105,8 @@ class RoomSettings(Config):
         session_hours: until it is signed out anyhow.
         failures_until_locked: wrong passwords in a row, until an account is locked.
         locked_minutes: how long it is.
+        flat_field: of photographs of new cases, see :class:`~leukoscope.cohort.smears.SmearSettings`.
+        normalise: the same.
     """
 
     pseudonym_pattern: str = Field("[A-Za-z0-9-]{1,64}", min_length=1, max_length=200)
@@ -113,6 +116,8 @@ class RoomSettings(Config):
     session_hours: int = Field(24, ge=1, le=168)
     failures_until_locked: int = Field(5, ge=3, le=20)
     locked_minutes: int = Field(15, ge=1, le=1440)
+    flat_field: bool = SmearSettings().flat_field
+    normalise: Literal["none", "reinhard", "macenko"] = SmearSettings().normalise
 
     def check_pseudonym(self, text: str) -> str:
         """The pseudonym, without blanks around it.

@@ -20,6 +20,15 @@ SAMPLES = ("PT-0042", "2026-117", "A17", "H 10", "Anna Meier")
 """Pseudonyms as laboratories write them, and a name, on which a pattern can be tried."""
 
 FIELDS = tuple(name for name in RoomSettings.model_fields if name != "bundle_id")
+CHOICES = {
+    "flat_field": {"true": "evened out by the empty background", "false": "left as it is"},
+    "normalise": {
+        "none": "left as it is",
+        "reinhard": "brought to C-NMC's, by mean and spread of colours (Reinhard)",
+        "macenko": "brought to C-NMC's, by its two dyes (Macenko)",
+    },
+}
+"""What can be chosen, and how it is said."""
 WHOLE_NUMBERS = ("session_idle_minutes", "session_hours", "failures_until_locked", "locked_minutes")
 
 
@@ -53,7 +62,12 @@ def _read(typed: dict[str, str]) -> dict[str, Any]:
         if not typed[name].isdecimal():
             words = name.replace("_", " ")
             raise UsageError(f"expected a whole number for {words}. Received: {typed[name]!r}")
-    return {name: int(value) if name in WHOLE_NUMBERS else value for name, value in typed.items()}
+    for name, choices in CHOICES.items():
+        if typed[name] not in choices:
+            raise UsageError(f"expected one of {', '.join(choices)} for {name}. Received: {typed[name]!r}")
+    values: dict[str, Any] = dict(typed)
+    values |= {name: int(typed[name]) for name in WHOLE_NUMBERS}
+    return values | {"flat_field": typed["flat_field"] == "true"}
 
 
 @router.get("/administration/settings/try")
@@ -80,5 +94,5 @@ def _facts(room: Room, who: Asking) -> dict[str, Any]:
     who.actor.need("administer")
     with room.database.read() as session:
         settings = room_settings(session)
-    values = {"settings": settings, "defaults": RoomSettings()}
+    values = {"settings": settings, "defaults": RoomSettings(), "choices": CHOICES}
     return {"here": "administration", "part": "settings"} | values | _tried(settings.pseudonym_pattern)

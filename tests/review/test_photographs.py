@@ -1,0 +1,248 @@
+"""Photographs of smears in a room: received, looked through once, their cells counted apart and settled."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+
+import cv2
+import numpy as np
+import pytest
+from sqlalchemy import func, select
+from tests.review.conftest import new_case
+
+from leukoscope.cells.decode import decode
+from leukoscope.cells.segmentation.found import is_cell
+from leukoscope.cohort.smears import SmearSettings, cells_of
+from leukoscope.cohort.synthetic_smear import synthesize_smear
+from leukoscope.errors import UsageError
+from leukoscope.review.services import jobs
+from leukoscope.review.services.cases import images_of
+from leukoscope.review.services.differential import by_photograph, differential
+from leukoscope.review.services.intake import TWICE, add_images, known_files, last_kind
+from leukoscope.review.services.jobs import Worker
+from leukoscope.review.services.photographs import cuts_of, photographs_of, reason
+from leukoscope.review.services.receiving import received
+from leukoscope.review.services.uploads import UploadLimits
+from leukoscope.review.store.tables import Case, Cell, Cut, Image, Job, Photograph
+
+
+def png(image: np.ndarray) -> bytes:
+    return cv2.imencode(".png", image[:, :, ::-1])[1].tobytes()
+
+
+def field(seed: int = 0, **more) -> bytes:
+    """A small field with six white cells, two of them a touching pair."""
+    wanted = {"width": 800, "height": 600, "white_cells": 4, "red_cells": 30, "platelets": 4, **more}
+    return png(synthesize_smear(seed=seed, **wanted).image)
+
+
+@pytest.fixture(scope="module")
+def smear() -> bytes:
+    return field()
+
+
+def send(room, case_id, files, *, kind="photograph", limits=None, **more) -> list[Image]:
+    limits = limits or UploadLimits()
+    came = [
+        one
+        for name, data in files
+        for one in received(name, io.BytesIO(data), room.images, limits, kind)
+    ]
+    with room.database.write() as session:
+        return add_images(session, room.signer, case_id, came, **more)
+
+
+def cells_in(room, case_id) -> list[Cell]:
+    with room.database.read() as session:
+        return list(session.scalars(select(Cell).where(Cell.case_id == case_id).order_by(Cell.position)))
+
+
+def only_photograph(room, case_id) -> Photograph:
+    with room.database.read() as session:
+        (found,) = photographs_of(session, case_id)
+        return found
+
+
+# Received
+
+
+def test_a_photograph_is_kept_without_loss_and_is_no_cell(room, smear):
+    case_id = new_case(room)
+    (image,) = send(room, case_id, [("field.png", smear)])
+    assert (room.images.photograph(image.stored_sha256) == decode(smear)).all()
+    assert (room.images.pixels(image.stored_sha256) == decode(smear)).all()
+    assert (image.kind, image.width, image.height, image.reason) == ("photograph", 800, 600, None)
+    with room.database.read() as session:
+        assert jobs.unread(session, case_id) == [] and last_kind(session, case_id) == "photograph"
+        assert (session.scalars(select(Job)).one().num_photographs) == 1
+    assert list((room.images._desk).iterdir()) == []
+
+
+def test_what_is_obviously_sent_as_the_other_kind_is_refused_and_taken_as_the_right_one(room, cells, smear):
+    case_id, large = new_case(room), field(width=1300, height=800)
+    (wrong,) = send(room, case_id, cells[:1])
+    (large_wrong,) = send(room, case_id, [("large.png", large)], kind="cell")
+    assert "single cell on black" in wrong.reason and "photograph of a smear" in large_wrong.reason
+    with room.database.read() as session:
+        sha256s = [wrong.received_sha256, large_wrong.received_sha256]
+        assert known_files(session, room.signer, case_id, sha256s, "cell") == sha256s[1:]
+        assert known_files(session, room.signer, case_id, sha256s, "photograph") == sha256s[:1]
+    (right,) = send(room, case_id, cells[:1], kind="cell")
+    (large_right,) = send(room, case_id, [("large.png", large)])
+    assert right.reason is None and large_right.reason is None
+
+
+def test_the_same_photograph_twice_is_read_once_and_two_of_one_name_are_told_apart(room, smear):
+    case_id = new_case(room)
+    send(room, case_id, [("field.png", smear), ("again.png", smear), ("field.png", field(1))])
+    with room.database.read() as session:
+        assert [image.reason for image in images_of(session, case_id)] == [None, TWICE, None]
+        assert [one.name for one in photographs_of(session, case_id)] == ["field.png", "field.png (2)"]
+
+
+@pytest.mark.parametrize(
+    ("data", "limits", "said"),
+    [
+        (b"not an image", {}, "expected PNG"),
+        (b"", {}, "zero bytes"),
+        (None, {"max_photograph_pixels": 1000}, "at most 1,000 pixels"),
+        (None, {"max_photograph_bytes": 1000}, "at most 1,000 bytes"),
+    ],
+)
+def test_a_photograph_that_cannot_be_taken_is_listed_with_its_reason(room, smear, data, limits, said):
+    case_id = new_case(room)
+    sent = [("x.png", smear if data is None else data)]
+    (image,) = send(room, case_id, sent, limits=UploadLimits(**limits))
+    assert said in image.reason and image.stored_sha256 is None
+    with room.database.read() as session:
+        assert photographs_of(session, case_id) == []
+
+
+def test_a_photograph_cut_short_is_refused(room, smear):
+    (image,) = send(room, new_case(room), [("x.png", smear[: len(smear) // 2])])
+    assert image.reason and image.stored_sha256 is None
+
+
+def test_a_size_of_pixels_that_cannot_be_is_refused(room, smear):
+    with pytest.raises(UsageError, match="micrometres per pixel"):
+        send(room, new_case(room), [("x.png", smear)], pixel_size=40.0)
+
+
+# Looked through
+
+
+def test_its_cells_are_those_that_the_same_code_finds(room, smear):
+    case_id = new_case(room)
+    send(room, case_id, [("field.png", smear)], pixel_size=0.1)
+    assert room.worker.work_once()
+    photograph, cells = only_photograph(room, case_id), cells_in(room, case_id)
+    settings = SmearSettings(**photograph.settings)
+    scale = photograph.micrometres_per_pixel, photograph.scale_source
+    assert scale == (0.1, "given") and settings.pixel_size == 0.1
+    from leukoscope.cells.scale import Scale
+
+    found = [one for one in cells_of(decode(smear), Scale(*scale), settings) if is_cell(one.cell.flags)]
+    assert len(found) == photograph.num_cells == len(cells) >= 6
+    with room.database.read() as session:
+        cuts = cuts_of(session, photograph.photograph_id)
+        for number, (one, (cut, cell)) in enumerate(zip(found, cuts, strict=True), start=1):
+            assert (room.images.pixels(cut.image.stored_sha256) == one.image).all()
+            assert (cut.number, tuple(cut.box), cut.outline) == (number, one.cell.box, one.cell.outline.tolist())
+            assert cut.flags == ",".join(one.cell.flags) and cell.photograph == "field.png"
+            assert cell.row["box_x"] == cut.box[0] and cell.row["flags"] == cut.flags
+            assert (cell.reason or "").startswith("not a") == bool(one.cell.why_not_judged)
+        assert session.get(Case, case_id).state == "to review"
+
+
+def test_a_photograph_without_cells_and_one_that_is_lost_are_listed_with_their_reasons(room):
+    case_id = new_case(room)
+    empty = png(np.full((400, 500, 3), 235, np.uint8))
+    images = send(room, case_id, [("empty.png", empty), ("lost.png", field(3))])
+    room.images.path(images[1].stored_sha256).write_bytes(b"something else")
+    assert room.worker.work_once()
+    with room.database.read() as session:
+        reasons = {one.name: reason(one) for one in photographs_of(session, case_id)}
+        assert session.get(Case, case_id).state == "new"
+        assert session.scalars(select(Job)).one().state == "done"
+    assert reasons["empty.png"] == "no white cell was found in it"
+    assert "hash differs" in reasons["lost.png"]
+
+
+@pytest.mark.parametrize("after", ["_look_through", "_keep"])
+def test_a_worker_that_dies_amid_a_photograph_leaves_exactly_its_cells(room, smear, monkeypatch, after):
+    monkeypatch.setattr(jobs, "CHUNK", 2)
+    case_id = new_case(room)
+    send(room, case_id, [("field.png", smear), ("other.png", field(1))])
+    dying, done = Worker(room.database, room.bundles, room.images), getattr(Worker, after)
+
+    def then_die(self, *given):
+        assert done(self, *given)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Worker, after, then_die)
+        dying.work_once()
+    with room.database.write() as session:
+        jobs.take_up_again(session)
+    assert room.worker.work_once()
+    exactly_its_cells(room, case_id)
+
+
+def test_a_worker_that_dies_before_its_cuts_are_kept_leaves_none_of_them(room, smear, monkeypatch):
+    case_id = new_case(room)
+    send(room, case_id, [("field.png", smear)])
+    dying = Worker(room.database, room.bundles, room.images)
+
+    def die(*_given):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(jobs, "_note", die)
+        dying.work_once()
+    with room.database.write() as session:
+        assert session.scalar(select(func.count()).select_from(Cut)) == 0
+        jobs.take_up_again(session)
+    assert room.worker.work_once()
+    exactly_its_cells(room, case_id)
+
+
+def exactly_its_cells(room, case_id) -> None:
+    with room.database.read() as session:
+        for photograph in photographs_of(session, case_id):
+            pairs = cuts_of(session, photograph.photograph_id)
+            assert [cut.number for cut, _ in pairs] == list(range(1, photograph.num_cells + 1))
+            assert all(cell is not None for _, cell in pairs) and photograph.num_cells
+        read = Counter(session.scalars(select(Cell.image_id).where(Cell.case_id == case_id)))
+        assert set(read.values()) == {1}
+        job = session.scalars(select(Job)).one()
+        assert (job.num_done, job.num_photographs_done) == (len(read), len(photographs_of(session, case_id)))
+        assert job.num_all == job.num_done and job.num_photographs == job.num_photographs_done
+
+
+def test_a_photograph_that_ends_its_process_each_time_is_given_up_and_the_others_are_read(room, smear):
+    case_id = new_case(room)
+    send(room, case_id, [("deadly.png", smear), ("field.png", field(1))])
+    with room.database.write() as session:
+        session.scalars(select(Job)).one().num_attempts = jobs.MOST_ATTEMPTS
+    assert room.worker.work_once()
+    with room.database.read() as session:
+        deadly, fine = photographs_of(session, case_id)
+        assert "ended 5 times" in deadly.problem and fine.problem is None and fine.num_cells
+        assert session.scalars(select(Job)).one().state == "done"
+
+
+def test_a_case_goes_on_as_it_was_first_read(room, smear):
+    from leukoscope.review.settings import change_room_settings
+
+    case_id = new_case(room)
+    send(room, case_id, [("field.png", smear)])
+    usual = only_photograph(room, case_id).settings["flat_field"]
+    with room.database.write() as session:
+        change_room_settings(session, room.administrator, {"flat_field": not usual})
+    send(room, case_id, [("more.png", field(1))])
+    other = new_case(room)
+    send(room, other, [("field.png", smear)])
+    with room.database.read() as session:
+        assert [one.settings["flat_field"] for one in photographs_of(session, case_id)] == [usual, usual]
+    assert only_photograph(room, other).settings["flat_field"] is not usual
