@@ -256,11 +256,11 @@ def breaking(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Callable[[], No
         make_rows = predictor.make_rows
         left = [number]
 
-        def make_some(*arguments: Any) -> Any:
+        def make_some(*arguments: Any, **named: Any) -> Any:
             left[0] -= 1
             if left[0] < 0:
                 raise KeyboardInterrupt
-            return make_rows(*arguments)
+            return make_rows(*arguments, **named)
 
         monkeypatch.setattr(predictor, "make_rows", make_some)
         return lambda: monkeypatch.setattr(predictor, "make_rows", make_rows)

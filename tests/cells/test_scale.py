@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -61,3 +62,19 @@ def test_crumbs_and_chains_do_not_move_the_scale():
     assert alone is not None
     assert among is not None
     assert among.micrometres_per_pixel == pytest.approx(alone.micrometres_per_pixel, rel=0.01)
+
+
+@pytest.mark.parametrize(("seed", "red_cells"), [(0, 90), (6, 250)])
+def test_the_number_of_threads_changes_no_scale(seed, red_cells):
+    """OpenCV's distances differ in their last bit between one thread and several: it was 1 and 5 % here."""
+    field = synthesize_smear(
+        seed=seed, width=900, height=700, white_cells=1, touching_pairs=0, red_cells=red_cells
+    )
+    found, before = [], cv2.getNumThreads()
+    try:
+        for threads in (1, 2):
+            cv2.setNumThreads(threads)
+            found.append(rough_scale_of(field.image))
+    finally:
+        cv2.setNumThreads(before)
+    assert found[0] == found[1]

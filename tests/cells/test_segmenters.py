@@ -241,3 +241,17 @@ def test_an_unknown_segmenter_names_the_nearest():
     with pytest.raises(UsageError, match="unknown segmenter 'stein'") as raised:
         create_segmenter("stein")
     assert "stain" in raised.value.hint
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_the_number_of_threads_changes_nothing(segmenter, seed):
+    field = synthesize_smear(seed=seed, width=900, height=700, white_cells=2, touching_pairs=2, red_cells=90)
+    found, before = [], cv2.getNumThreads()
+    try:
+        for threads in (1, 2):
+            cv2.setNumThreads(threads)
+            cells = segmenter.segment(field.image, SCALE)
+            found.append([(cell.box, cell.flags, cell.mask.tobytes()) for cell in cells])
+    finally:
+        cv2.setNumThreads(before)
+    assert found[0] == found[1]

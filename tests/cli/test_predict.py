@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+import cv2
 import polars as pl
 import pytest
 
+from leukoscope.cohort.synthetic_smear import synthesize_smear
 from leukoscope.evaluation.table import COLUMNS, PredictionTable
 
 
@@ -153,3 +155,47 @@ def test_every_backend_can_be_asked_for(leukoscope):
 
     offered = leukoscope("predict", "--help").out
     assert all(name in offered for name in ("auto", *known_backends().names()))
+
+
+@pytest.fixture(scope="module")
+def photograph(tmp_path_factory):
+    path = tmp_path_factory.mktemp("smear") / "field.png"
+    image = synthesize_smear(seed=31, width=600, height=500, white_cells=3, touching_pairs=0).image
+    cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    return path
+
+
+def test_a_photograph_is_judged_cell_by_cell(leukoscope, tiny_bundle, photograph, tmp_path):
+    words = ("predict", tiny_bundle, photograph, "--smear", "--subject", "S1")
+    shown = leukoscope(*words)
+    assert shown.code == 0
+    assert shown.out.count("field_") == 3
+    assert "um/pixel" in shown.err and "red-cells" in shown.err
+    assert "moves the blast probability of 2 judged cells by 0." in shown.err
+    assert shown.out.count("not a single cell: edge") == 1
+    told = leukoscope(*words, "--pixel-size", 0.1, "-o", tmp_path / "x.csv", "--json").document
+    assert told["photographs"][0]["scale"]["source"] == "given"
+    assert told["photographs"][0]["num_cells"] == told["num_cells"] == 3
+    assert 0 <= told["scale_moves"]["median_change"] <= told["scale_moves"]["tenth_change"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--pixel-size", "0.1"], "add --smear"),
+        (["--smear", "--explain", "maps"], "cells extract writes the cells"),
+        (["--smear", "--pixel-size", "7"], "Received: 7.0"),
+        (["--smear", "--engine", "ray", "-o", "x.parquet"], "each cell as a file of its own"),
+    ],
+)
+def test_what_photographs_cannot_do_is_wrong_usage(
+    leukoscope, tiny_bundle, photograph, tmp_path, monkeypatch, words, told
+):
+    monkeypatch.chdir(tmp_path)
+    ran = leukoscope("predict", tiny_bundle, photograph, *words)
+    assert ran.code == 2 and told in ran.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_photographs_do_not_come_from_standard_input(leukoscope, tiny_bundle):
+    assert leukoscope("predict", tiny_bundle, "-", "--smear").code == 2

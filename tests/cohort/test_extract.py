@@ -14,6 +14,7 @@ from leukoscope.cells.measure import measure
 from leukoscope.cohort import extract as module
 from leukoscope.cohort.extract import MANIFEST, PHOTOGRAPHS, extract
 from leukoscope.cohort.manifest import Manifest
+from leukoscope.cohort.smears import SmearSettings
 from leukoscope.cohort.synthetic_smear import synthesize_smear
 from leukoscope.errors import UsageError
 
@@ -135,7 +136,9 @@ def test_order_changes_nothing(done, photographs, tmp_path):
 
 
 def test_a_given_scale_is_taken(photographs, tmp_path):
-    made = extract([photographs / "a.png"], tmp_path / "x", pixel_size=0.1, target_pixel_size=0.1)
+    made = extract(
+        [photographs / "a.png"], tmp_path / "x", SmearSettings(pixel_size=0.1, target_pixel_size=0.1)
+    )
     for row in rows_of(made):
         assert row["scale_source"] == "given"
         assert row["cell_width"] == row["box_width"]
@@ -155,7 +158,7 @@ def test_bad_files_are_named_and_the_others_done(photographs, tmp_path):
     whole = (photographs / "b.tif").read_bytes()
     (tmp_path / "half.tif").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "empty.png").write_bytes(b"")
-    made = extract([tmp_path, photographs / "a.png"], tmp_path / "x", pixel_size=0.1)
+    made = extract([tmp_path, photographs / "a.png"], tmp_path / "x", SmearSettings(pixel_size=0.1))
     errors = {photograph.photograph_id: photograph.error for photograph in made.photographs}
     assert made.num_unreadable == 3
     assert "text beginning" in errors["text"]
@@ -170,14 +173,14 @@ def test_bad_files_are_named_and_the_others_done(photographs, tmp_path):
 def test_an_interruption_keeps_what_is_finished(photographs, tmp_path, monkeypatch):
     whole = module._Work._keep
 
-    def stop_at_b(self, image, cell, cell_id, scale):
+    def stop_at_b(self, found, cell_id):
         if cell_id == "b_2":
             raise KeyboardInterrupt
-        return whole(self, image, cell, cell_id, scale)
+        return whole(self, found, cell_id)
 
     monkeypatch.setattr(module._Work, "_keep", stop_at_b)
     with pytest.raises(KeyboardInterrupt):
-        extract([photographs], tmp_path / "x", pixel_size=0.1)
+        extract([photographs], tmp_path / "x", SmearSettings(pixel_size=0.1))
     kept = Manifest.read(tmp_path / "x" / MANIFEST).frame
     assert set(kept["photograph_id"]) == {"a"}
     pictures = {p.name for d in ("cells", "set-aside") for p in (tmp_path / "x" / d).glob("*.png")}
@@ -186,7 +189,9 @@ def test_an_interruption_keeps_what_is_finished(photographs, tmp_path, monkeypat
 
 def test_a_photograph_is_called_as_its_file(photographs, tmp_path):
     save(tmp_path / "Field_A.png", decode(photographs / "a.png")[:200, :260])
-    made = extract([tmp_path / "Field_A.png", photographs / "a.png"], tmp_path / "x", pixel_size=0.1)
+    made = extract(
+        [tmp_path / "Field_A.png", photographs / "a.png"], tmp_path / "x", SmearSettings(pixel_size=0.1)
+    )
     assert [photograph.photograph_id for photograph in made.photographs] == ["Field_A", "a"]
 
 
@@ -194,7 +199,7 @@ def test_two_of_one_name_are_two(photographs, tmp_path):
     image = decode(photographs / "a.png")[:200, :260]
     for folder in ("one", "two"):
         save(tmp_path / folder / "field.png", image)
-    made = extract([tmp_path / "one", tmp_path / "two"], tmp_path / "x", pixel_size=0.1)
+    made = extract([tmp_path / "one", tmp_path / "two"], tmp_path / "x", SmearSettings(pixel_size=0.1))
     assert len({photograph.photograph_id for photograph in made.photographs}) == 2
     assert made.manifest.frame["cell_id"].is_unique().all()
 
@@ -214,10 +219,6 @@ def test_windows_give_what_the_whole_gives(done, photographs, tmp_path, monkeypa
     [
         ({"smears": ["no-such.png"]}, "no such file"),
         ({"smears": ["."]}, "no photograph"),
-        ({"pixel_size": 0.0}, "Received: 0.0"),
-        ({"pixel_size": float("nan")}, "nan"),
-        ({"target_pixel_size": 50.0}, "50.0"),
-        ({"segmenter": "stein"}, "unknown segmenter"),
     ],
 )
 def test_wrong_usage_writes_nothing(photographs, tmp_path, monkeypatch, given, words):
@@ -227,6 +228,20 @@ def test_wrong_usage_writes_nothing(photographs, tmp_path, monkeypatch, given, w
     with pytest.raises(UsageError, match=words):
         extract(**{"smears": [photographs], "out": "x", **given})
     assert not list(empty.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"pixel_size": 0.0}, "Received: 0.0"),
+        ({"pixel_size": float("nan")}, "nan"),
+        ({"target_pixel_size": 50.0}, "50.0"),
+        ({"segmenter": "stein"}, "unknown segmenter"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(given, words):
+    with pytest.raises(UsageError, match=words):
+        SmearSettings(**given)
 
 
 def test_an_extraction_is_not_written_over(done, photographs):

@@ -40,7 +40,7 @@ def worker_threads() -> list[threading.Thread]:
 
 def test_the_fields_are_the_columns_with_their_types():
     hints = typing.get_type_hints(CellResult)
-    assert list(hints) == [*COLUMNS, "probabilities", "logits"]
+    assert list(hints) == [*COLUMNS, "probabilities", "logits", "origin"]
     for name, column in COLUMNS.items():
         if name in ("decision", "quality"):
             continue

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from leukoscope.cells.segmentation.shapes import Bits, disc, filled, opened, parts, solidity
+from leukoscope.cells.segmentation.shapes import Bits, depths, disc, filled, opened, parts, solidity
 from leukoscope.cells.segmentation.stain import separate
 
 CNMC_MICROMETRES_PER_PIXEL = 0.05
@@ -151,7 +151,7 @@ def rough_scale_of(image: np.ndarray) -> Scale | None:
     blue = (stains.blue > _NUCLEUS).astype(np.uint8)
     bodies = filled(opened(solid.astype(np.uint8), 1.5)) & (1 - cv2.dilate(blue, disc(2)))
     framed = cv2.copyMakeBorder(opened(bodies, 3), 1, 1, 1, 1, cv2.BORDER_REPLICATE)
-    depth = cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    depth = depths(framed)
     peaks = np.sort(depth[(depth == cv2.dilate(depth, disc(8))) & (depth > 4)])
     if not len(peaks):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,8 +13,15 @@ from leukoscope.cli.output import Json, print_json, print_table
 
 if TYPE_CHECKING:
     from leukoscope.cohort.extract import Extraction
+    from leukoscope.cohort.smears import Photograph
 
 app = typer.Typer(name="cells", help="Cells: cut them out of photographs.", rich_markup_mode=None)
+
+
+PixelSize = Annotated[
+    float | None,
+    typer.Option(metavar="MICROMETRES", help="Of a pixel of the photographs; else by their red cells."),
+]
 
 
 @app.callback()
@@ -28,10 +36,7 @@ def extract(
     ],
     *,
     out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder to write into.")],
-    pixel_size: Annotated[
-        float | None,
-        typer.Option(metavar="MICROMETRES", help="Of a pixel of the photographs; else by their red cells."),
-    ] = None,
+    pixel_size: PixelSize = None,
     bundle: Annotated[
         str | None,
         typer.Option(metavar="BUNDLE", help="Cut at the scale that this bundle assumes; else C-NMC's."),
@@ -46,10 +51,12 @@ def extract(
     """
     from leukoscope.cells.scale import CNMC_MICROMETRES_PER_PIXEL
     from leukoscope.cohort.extract import extract as extract_cells
+    from leukoscope.cohort.smears import SmearSettings
 
     target = _assumed_by(bundle) or CNMC_MICROMETRES_PER_PIXEL
+    settings = SmearSettings(pixel_size=pixel_size, target_pixel_size=target)
     with keeping(f"the photographs that were finished are in {out}"):
-        done = extract_cells(smears, out, pixel_size=pixel_size, target_pixel_size=target, subject_id=subject)
+        done = extract_cells(smears, out, settings, subject_id=subject)
     if as_json:
         print_json(describe(done))
     else:
@@ -87,6 +94,11 @@ def print_extraction(done: Extraction) -> None:
         f"photograph{'' if found['num_photographs'] == 1 else 's'}, "
         f"{found['num_single']:,} of them single and whole"
     )
+    print_photographs(done.photographs)
+
+
+def print_photographs(photographs: Sequence[Photograph], *, err: bool = False) -> None:
+    """A line for each: its cells, its scale and how that is known, flags or why it could not be read."""
     rows = [
         (
             photograph.photograph_id,
@@ -96,6 +108,6 @@ def print_extraction(done: Extraction) -> None:
             photograph.scale and photograph.scale.source,
             photograph.error or ", ".join(f"{num} {flag}" for flag, num in photograph.flags.items()),
         )
-        for photograph in done.photographs
+        for photograph in photographs
     ]
-    print_table(("photograph", "cells", "single", "um/pixel", "scale by", "flags"), rows)
+    print_table(("photograph", "cells", "single", "um/pixel", "scale by", "flags"), rows, err=err)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TextIO
 
 import typer
 
@@ -34,25 +34,33 @@ def print_json(document: Any) -> None:
     print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False, default=str))
 
 
-def print_table(head: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
-    """Print rows in columns: ruled on a terminal, plain elsewhere. Numbers to the right, None is empty."""
+def print_table(
+    head: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "", err: bool = False
+) -> None:
+    """Print rows in columns: ruled on a terminal, plain elsewhere. Numbers to the right, None is empty.
+
+    With ``err`` they go to standard error, beside results that others read.
+    """
+    stream = sys.stderr if err else sys.stdout
     texts = [[_text(value) for value in row] for row in rows]
     right = [_is_numeric([row[place] for row in texts]) for place in range(len(head))]
-    if sys.stdout.isatty():
-        _print_rich(head, texts, right, title)
+    if stream.isatty():
+        _print_rich(head, texts, right, title, stream)
         return
     if title:
-        print(title)
+        print(title, file=stream)
     widths = [max(len(row[place]) for row in [list(head), *texts]) for place in range(len(head))]
     for row in [list(head), *texts]:
         cells = [
             text.rjust(width) if numeric else text.ljust(width)
             for text, width, numeric in zip(row, widths, right, strict=True)
         ]
-        print("  ".join(cells).rstrip())
+        print("  ".join(cells).rstrip(), file=stream)
 
 
-def _print_rich(head: Sequence[str], rows: list[list[str]], right: list[bool], title: str) -> None:
+def _print_rich(
+    head: Sequence[str], rows: list[list[str]], right: list[bool], title: str, stream: TextIO
+) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -63,7 +71,7 @@ def _print_rich(head: Sequence[str], rows: list[list[str]], right: list[bool], t
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
-    Console().print(table)
+    Console(file=stream).print(table)
 
 
 def _text(value: object) -> str:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from leukoscope.cli.bundle import BundleName
+from leukoscope.cli.cells import PixelSize
 from leukoscope.cli.explain import print_explained
 from leukoscope.cli.failures import FAILED, keeping
 from leukoscope.cli.output import Json, print_json, print_table
 from leukoscope.errors import UsageError
 
 if TYPE_CHECKING:
+    from leukoscope.cohort.smears import SmearSettings
     from leukoscope.explain.explain import Explained
     from leukoscope.inference.predict import Predicted
 
@@ -72,6 +74,10 @@ def predict(
         Path | None,
         typer.Option(metavar="FILE.html", help="Also a page of the 20 most and 20 least suspicious cells."),
     ] = None,
+    smear: Annotated[
+        bool, typer.Option("--smear", help="INPUTs are photographs of smears: judge the white cells in them.")
+    ] = False,
+    pixel_size: PixelSize = None,
     explain: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Also maps of what each answer rests on, as explain makes them."),
@@ -93,6 +99,7 @@ def predict(
     from leukoscope.inference.predict import predict as predict_cells
 
     _check(explain, resume, out, inputs)
+    photographs = _smear(smear, pixel_size, explain, inputs)
     with keeping(_kept(out, engine)):
         done = predict_cells(
             bundle,
@@ -109,6 +116,7 @@ def predict(
             resume=resume,
             engine=engine,
             actors=actors,
+            smear=photographs,
         )
     explained = None if explain is None else _explain(bundle, inputs, explain, backend, subject)
     if as_json:
@@ -123,6 +131,8 @@ def predict(
         typer.echo(f"{gallery}: the most and the least suspicious cells", err=True)
     if explained is not None and not as_json:
         print_explained(explained, err=True)
+    if photographs is not None and not as_json:
+        _tell_of_photographs(done)
     if done.num_unreadable:
         text = f"{done.num_unreadable:,} of {done.num_cells:,} images could not be read: see the column error"
         typer.echo(text, err=True)
@@ -141,6 +151,36 @@ def _check(explain: Path | None, resume: bool, out: str | None, inputs: list[str
         from leukoscope.explain.explain import check_folder
 
         check_folder(explain)
+
+
+def _smear(
+    smear: bool, pixel_size: float | None, explain: Path | None, inputs: list[str]
+) -> SmearSettings | None:
+    """How photographs are read; None where the inputs are cells."""
+    from leukoscope.cohort.smears import SmearSettings
+
+    if not smear and pixel_size is not None:
+        raise UsageError("--pixel-size is of photographs", hint="add --smear, or leave it out")
+    if smear and (explain is not None or "-" in inputs):
+        raise UsageError(
+            "--smear takes files and folders, and no --explain",
+            hint="cells extract writes the cells; then explain them",
+        )
+    return SmearSettings(pixel_size=pixel_size) if smear else None
+
+
+def _tell_of_photographs(done: Predicted) -> None:
+    """How many cells each kind has, and what the scale means for the answers."""
+    from leukoscope.cli.cells import print_photographs
+
+    print_photographs(done.photographs, err=True)
+    if moves := done.scale_moves:
+        typer.echo(
+            f"a scale 10 % off, either way, moves the blast probability of {moves.num_cells:,} judged cells "
+            f"by {moves.median_change:.3f} in the median, of a tenth of them by {moves.tenth_change:.3f} or "
+            f"more, and calls {moves.num_decisions_changed:,} of them something else",
+            err=True,
+        )
 
 
 def _lines() -> Iterator[str]:
@@ -179,6 +219,9 @@ def _document(
         document["submission"] = str(submission)
     if gallery is not None:
         document["gallery"] = str(gallery)
+    if done.photographs:
+        document["photographs"] = [photograph.to_json() for photograph in done.photographs]
+        document["scale_moves"] = done.scale_moves and done.scale_moves._asdict()
     if explained is not None:
         document["explain"] = explained.to_json()
     if done.table is not None:

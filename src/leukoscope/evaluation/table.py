@@ -17,6 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from leukoscope.cohort.classes import KNOWN
+from leukoscope.cohort.smears import ORIGIN_COLUMNS
 from leukoscope.core.addresses import Place, is_address, place_of
 from leukoscope.core.files import atomic
 from leukoscope.errors import TableError
@@ -111,7 +112,8 @@ class PredictionTable:
     """Predictions, one row for every input, in input order.
 
     Attributes:
-        frame: the rows. Known columns have the types of :data:`COLUMNS`; others are kept as they came.
+        frame: the rows. Known columns have the types of :data:`COLUMNS` and of
+            :data:`~leukoscope.cohort.smears.ORIGIN_COLUMNS`; others are kept as they came.
         metadata: facts about all rows, as text: ``bundle_id``, ``leaky`` and ``synthetic`` (``"true"`` or
             ``"false"``), ``root`` (the folder or zip that ``path`` starts from), ``classes`` and
             ``positive_classes`` (JSON lists).
@@ -336,7 +338,7 @@ def _checked(frame: pl.DataFrame) -> pl.DataFrame:
 def _type_of(name: str) -> type[pl.DataType] | None:
     if name.startswith("probability_"):
         return pl.Float64
-    return pl.Float32 if name.startswith("logit_") else COLUMNS.get(name)
+    return pl.Float32 if name.startswith("logit_") else (COLUMNS | ORIGIN_COLUMNS).get(name)
 
 
 def _typed(column: pl.Series) -> pl.Series:

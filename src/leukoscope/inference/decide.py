@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from leukoscope.bundle.format import BundleInfo
+from leukoscope.cohort.smears import Origin
 from leukoscope.evaluation.operating_points import BETWEEN, INDETERMINATE
 
 NOVEL = "novel"
@@ -19,10 +20,13 @@ def decide(
     flags: Sequence[Iterable[str]],
     novelty: np.ndarray,
     info: BundleInfo,
+    origins: Sequence[Origin | None] | None = None,
 ) -> tuple[list[str], list[str | None]]:
     """A decision for every cell, by the bundle's first operating point, and why it is indeterminate.
 
-    The first reason that holds is given: a file that cannot be read (``"unreadable: ..."``), a flag that
+    The first reason that holds is given: a file that cannot be read (``"unreadable: ..."``), something found
+    in a photograph that is no single lymphoid cell (``"not a single cell: edge"``, ``"not a lymphoid cell:
+    lobed"``), a flag that
     forbids an answer (``"quality: blank"``), an image unlike everything in training (``"novel"``), a
     probability between the thresholds (``"between thresholds"``).
 
@@ -32,6 +36,7 @@ def decide(
         flags: (N,) quality flags of each cell.
         novelty: (N,) distance to the training references, NaN where unknown.
         info: holds operating points and limits.
+        origins: (N,) where in a photograph each was found, ``None`` for a cell that came cut out.
 
     Returns:
         The decisions ``blast``, ``normal`` or ``indeterminate``, and the reasons, ``None`` for a decided
@@ -41,17 +46,25 @@ def decide(
     limit = info.novelty.distance if info.novelty else np.inf
     decisions: list[str] = []
     reasons: list[str | None] = []
-    for call, error, found, distance in zip(called, errors, flags, novelty, strict=True):
+    places = origins or [None] * len(errors)
+    for call, error, place, found, distance in zip(called, errors, places, flags, novelty, strict=True):
         forbidden = [flag for flag in found if flag in info.forbidding_flags]
-        reason = _reason(str(call), error=error, forbidden=forbidden, novel=bool(distance > limit))
+        other = place.why_not_judged if place else None
+        reason = _reason(
+            str(call), error=error, other=other, forbidden=forbidden, novel=bool(distance > limit)
+        )
         decisions.append(INDETERMINATE if reason else str(call))
         reasons.append(reason)
     return decisions, reasons
 
 
-def _reason(call: str, *, error: str | None, forbidden: Sequence[str], novel: bool) -> str | None:
+def _reason(
+    call: str, *, error: str | None, other: str | None, forbidden: Sequence[str], novel: bool
+) -> str | None:
     if error is not None:
         return f"unreadable: {error}"
+    if other is not None:
+        return other
     if forbidden:
         return f"quality: {','.join(forbidden)}"
     if novel:

@@ -22,6 +22,9 @@ from leukoscope.inference.parts import CellInput, Files, ManifestPart, Part, Ser
 from leukoscope.inference.remote import AddressPart, addresses_of
 from leukoscope.inference.walk import order
 
+STAMPS = ("leaky", "synthetic", "photographs")
+"""What holds of all inputs together where it holds of one."""
+
 InputLike = str | Path | Manifest | np.ndarray | Image.Image | bytes | bytearray | memoryview
 
 
@@ -33,7 +36,7 @@ class Inputs:
 
     Attributes:
         parts: one for each input.
-        metadata: what the inputs say of themselves: ``root``, ``leaky``, ``synthetic``.
+        metadata: what the inputs say of themselves: ``root``, ``leaky``, ``synthetic``, ``photographs``.
         subject_id: whose cells they all are, where the user said so.
     """
 
@@ -46,6 +49,11 @@ class Inputs:
         cells = (cell for part in self.parts for cell in part.cells(alone=alone))
         for cell in _distinct(cells, names_differ=alone and isinstance(self.parts[0], SourcePart)):
             yield cell if self.subject_id is None else cell._replace(subject_id=self.subject_id)
+
+    @property
+    def of_photographs(self) -> bool:
+        """Whether cells say where in a photograph they lie."""
+        return self.metadata.get("photographs") == "true"
 
     def count(self) -> int | None:
         """How many cells there are, for a progress bar; ``None`` where it is not known beforehand."""
@@ -78,7 +86,7 @@ def resolve(inputs: InputLike | Iterable[InputLike], *, subject_id: str | None =
     if not parts:
         raise UsageError("nothing to predict: no input was given", hint="name files, folders or a manifest")
     root = parts[0].metadata.get("root", "") if len(parts) == 1 else str(Path.cwd())
-    metadata = {"root": root, **{stamp: _any(parts, stamp) for stamp in ("leaky", "synthetic")}}
+    metadata = {"root": root, **{stamp: _any(parts, stamp) for stamp in STAMPS}}
     return Inputs(tuple(parts), metadata, subject_id)
 
 

@@ -13,6 +13,7 @@ from PIL import Image as Pillow
 from leukoscope.cells.pictures import picture_pixels
 from leukoscope.cohort.layouts.cnmc2019 import SYNTHETIC_MARK, PreliminaryRow, preliminary_labels
 from leukoscope.cohort.manifest import Manifest
+from leukoscope.cohort.smears import ORIGIN_COLUMNS, Origin
 from leukoscope.cohort.source import FolderSource, ImageSource, open_source
 from leukoscope.core.files import printable
 from leukoscope.errors import ImageNotFoundError, UsageError
@@ -26,7 +27,8 @@ class CellInput(NamedTuple):
     """One cell to be judged.
 
     ``read`` gives the bytes of its file, or its pixels; it may be called on any thread and raises
-    :class:`~leukoscope.errors.ImageError`. What is not known is ``None``.
+    :class:`~leukoscope.errors.ImageError`. ``origin`` is known of a cell that was found in a photograph. What
+    is not known is ``None``.
     """
 
     cell_id: str
@@ -36,6 +38,7 @@ class CellInput(NamedTuple):
     label: str | None = None
     split: str | None = None
     fold: int | None = None
+    origin: Origin | None = None
 
 
 class Part(Protocol):
@@ -43,7 +46,8 @@ class Part(Protocol):
 
     @property
     def metadata(self) -> Mapping[str, str]:
-        """What the input says of itself: ``root``, ``leaky``, ``synthetic``."""
+        """What the input says of itself: ``root``, ``leaky``, ``synthetic``, and ``photographs``: whether its
+        cells have an origin."""
 
     def cells(self, *, alone: bool) -> Iterator[CellInput]:
         """The cells in order; ids and paths start below the input where it is ``alone``."""
@@ -104,15 +108,21 @@ class ManifestPart:
         self._root = manifest.root
         names = ("cell_id", "path", "subject_id", "label", "fold", "split")
         # of a million rows the rest is most of the memory
-        self._rows = manifest.frame.select(name for name in names if name in manifest.frame.columns)
+        columns = manifest.frame.columns
+        self._of_photographs = set(ORIGIN_COLUMNS) <= set(columns)
+        wanted = (*names, *(ORIGIN_COLUMNS if self._of_photographs else ()))
+        self._rows = manifest.frame.select(name for name in wanted if name in columns)
         stamps = {name: manifest.metadata.get(name, "false") for name in ("leaky", "synthetic")}
-        self.metadata = {"root": str(manifest.root), **stamps}
+        photographs = str(self._of_photographs).lower()
+        self.metadata = {"root": str(manifest.root), "photographs": photographs, **stamps}
 
     def cells(self, *, alone: bool) -> Iterator[CellInput]:
         """The rows in their order."""
         read, before = open_source(self._root).read, "" if alone else f"{self._root.as_posix()}/"
         for row in self._rows.iter_rows(named=True):
             path = row.pop("path")
+            if self._of_photographs:
+                row["origin"] = Origin.taken_from(row)
             yield CellInput(path=before + path, read=partial(read, path), **row)
 
     def count(self) -> int:

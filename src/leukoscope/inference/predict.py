@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
 from leukoscope.bundle.read import Bundle, open_bundle
+from leukoscope.cohort.smears import Photograph, SmearSettings
 from leukoscope.core.addresses import Place, place_of
 from leukoscope.core.progress import Bar, progress
 from leukoscope.errors import UsageError
@@ -25,6 +27,7 @@ from leukoscope.inference.predictor import Predictor, check_settings
 from leukoscope.inference.rows import schema
 from leukoscope.inference.shards import ShardFolder, check_shard_target
 from leukoscope.inference.sinks import check_target, kept_rows, write_predictions
+from leukoscope.inference.smears import ScaleMoves, SmearPart, moved_by_scale, resolve_smears
 from leukoscope.inference.submission import check_numbered
 from leukoscope.inference.submission import submission as write_submission
 
@@ -37,12 +40,16 @@ class Predicted(NamedTuple):
         num_unreadable: those with an ``error``.
         table: all rows, ``None`` where they went to a file.
         subjects: one row a subject, where that was asked for.
+        photographs: what became of each, where the inputs were photographs.
+        scale_moves: what 10 % of their scale does to the answers; ``None`` where no cell was judged.
     """
 
     num_cells: int
     num_unreadable: int
     table: PredictionTable | None
     subjects: pl.DataFrame | None
+    photographs: tuple[Photograph, ...] = ()
+    scale_moves: ScaleMoves | None = None
 
 
 def predict(
@@ -62,6 +69,7 @@ def predict(
     resume: bool = False,
     engine: str = "local",
     actors: int = 0,
+    smear: SmearSettings | None = None,
 ) -> Predicted:
     """Judge every input, in order, showing progress.
 
@@ -86,15 +94,18 @@ def predict(
             (:mod:`leukoscope.inference.ray`); the rows are the same.
         actors: predictors of the engine ``"ray"``; 0 means one for each processor. ``workers`` is not used
             then.
+        smear: the inputs are photographs of smears, and this is how their cells are found and cut; rows say
+            where each lies. Cells are cut at the scale that the bundle names, if it does.
 
     Raises:
         LeukoscopeError: for a bundle, an input or an output that cannot be used, before any cell is judged.
     """
     _check_engine(engine, actors, out)
+    _check_smear(smear, engine, submission, gallery)
     _check_targets(out if engine == "local" else None, by_subject, gallery)
     check_settings(views=views, batch_size=batch_size, workers=workers, threads=threads)
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
-    cells = resolve(inputs, subject_id=subject_id)
+    cells = _cells(opened, inputs, smear, subject_id)
     num_cells = cells.count()
     if submission is not None and num_cells is not None:
         check_numbered(cell.path for cell in cells)
@@ -110,11 +121,12 @@ def predict(
         threads=threads,
     )
     metadata = predictor.metadata(cells)
+    rows_of = partial(predictor.rows, of_photographs=cells.of_photographs)
     extremes = None if gallery is None else Extremes()
-    tally = _Tally(None if out is None else _needed(by_subject, submission), extremes)
+    tally = _Tally(None if out is None else _needed(by_subject, submission, cells), extremes)
     with progress("predicting", num_cells) as bar:
         if out is None:
-            deque(tally.watch(predictor.rows(cells), bar.advance), maxlen=0)
+            deque(tally.watch(rows_of(cells), bar.advance), maxlen=0)
         elif engine == "ray":
             tally.take(*_on_ray(predictor, cells, out, chosen, actors=actors, resume=resume, bar=bar))
         else:
@@ -122,11 +134,13 @@ def predict(
             journal = Journal(out, run, resume=resume)
             bar.skip(journal.finished.num_rows)
             if tally.keeps:
-                kept = kept_rows(Path(out), journal, schema(predictor.bundle.info))
+                kept = kept_rows(
+                    Path(out), journal, schema(predictor.bundle.info, of_photographs=cells.of_photographs)
+                )
                 deque(tally.watch(kept, _show_nothing), maxlen=0)
             else:
                 tally.count(journal.finished.num_rows, journal.finished.num_unreadable)
-            chunks = tally.watch(predictor.rows(journal.rest_of(cells)), bar.advance)
+            chunks = tally.watch(rows_of(journal.rest_of(cells)), bar.advance)
             write_predictions(chunks, out, metadata, journal)
     subjects = None
     if by_subject is not None:
@@ -137,7 +151,29 @@ def predict(
     if gallery is not None and extremes is not None:
         write_gallery(extremes, gallery, metadata, bundle_name=predictor.bundle.info.name)
     table = PredictionTable(tally.frame(), metadata) if out is None else None
-    return Predicted(tally.num_cells, tally.num_unreadable, table, subjects)
+    done = Predicted(tally.num_cells, tally.num_unreadable, table, subjects)
+    return done if smear is None else _with_photographs(done, predictor, cells)
+
+
+def _cells(
+    bundle: Bundle,
+    inputs: InputLike | Iterable[InputLike],
+    smear: SmearSettings | None,
+    subject_id: str | None,
+) -> Inputs:
+    if smear is None:
+        return resolve(inputs, subject_id=subject_id)
+    target = bundle.info.preprocess.micrometres_per_pixel
+    settings = smear if target is None else smear.model_copy(update={"target_pixel_size": target})
+    return resolve_smears(inputs, settings, subject_id=subject_id)
+
+
+def _with_photographs(done: Predicted, predictor: Predictor, cells: Inputs) -> Predicted:
+    """With what became of each photograph, and what another scale would do to the answers."""
+    (part,) = cells.parts
+    assert isinstance(part, SmearPart)
+    moves = moved_by_scale(predictor, part.sample.values())
+    return done._replace(photographs=tuple(part.photographs.values()), scale_moves=moves)
 
 
 def _show_nothing(_steps: int) -> None:
@@ -153,6 +189,19 @@ def _check_engine(engine: str, actors: int, out: Path | str | None) -> None:
         raise UsageError("actors are of the engine ray", hint="add --engine ray, or leave --actors out")
     if engine == "ray":
         check_shard_target(out)
+
+
+def _check_smear(smear: SmearSettings | None, engine: str, submission: object, gallery: object) -> None:
+    """What needs each cell as a file of its own cannot be done with cells that lie in photographs."""
+    if smear is None:
+        return
+    asked = {"the engine ray": engine == "ray", "a submission": submission, "a gallery": gallery}
+    for what, is_asked in asked.items():
+        if is_asked:
+            raise UsageError(
+                f"{what} needs each cell as a file of its own",
+                hint="cells extract writes them; then predict on its manifest",
+            )
 
 
 def _check_targets(out: Path | str | None, by_subject: Path | str | None, gallery: Path | str | None) -> None:
@@ -188,7 +237,7 @@ def _on_ray(
         place_of(out),
         run=metadata | {"views": str(predictor.views), "batch_size": str(predictor.batch_size)},
         metadata=metadata,
-        columns=schema(predictor.bundle.info),
+        columns=schema(predictor.bundle.info, of_photographs=cells.of_photographs),
         num_cells=cells.count(),
         resume=resume,
     )
@@ -200,9 +249,12 @@ def _on_ray(
     return folder.folder, folder.close(shards)
 
 
-def _needed(by_subject: object, submission: object) -> tuple[str, ...]:
+def _needed(by_subject: object, submission: object, cells: Inputs) -> tuple[str, ...]:
     """The columns wanted again when the rows have gone to a file: few, so that a million cells fit."""
-    names = ("subject_id", "decision", "blast_probability", "error") if by_subject is not None else ()
+    names: tuple[str, ...] = ()
+    if by_subject is not None:
+        names += ("subject_id", "decision", "blast_probability", "error")
+        names += ("reason", "photograph") if cells.of_photographs else ()
     return tuple(dict.fromkeys((*names, *(("path", "blast_probability") if submission is not None else ()))))
 
 

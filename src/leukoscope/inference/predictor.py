@@ -133,7 +133,7 @@ class Predictor:
             UsageError: when there is nothing there, or no image in it.
         """
         cells = self._cells(inputs, subject_id)
-        return self._table(list(self.rows(cells)), cells)
+        return self._table(list(self._rows_of(cells)), cells)
 
     def predict_one(self, image: InputLike, *, subject_id: str | None = None) -> CellResult:
         """What the bundle says of one image; one that cannot be read has an ``error``, and raises none.
@@ -175,7 +175,7 @@ class Predictor:
     ) -> PredictionTable:
         """:meth:`predict` beside an event loop. An iterator of inputs is read on a thread."""
         cells = await on_thread(self._cells, inputs, subject_id)
-        chunks = [rows async for rows in beside_loop(self.rows(cells))]
+        chunks = [rows async for rows in beside_loop(self._rows_of(cells))]
         return await on_thread(self._table, chunks, cells)
 
     async def apredict_one(self, image: InputLike, *, subject_id: str | None = None) -> CellResult:
@@ -188,19 +188,26 @@ class Predictor:
         """:meth:`predict_each` beside an event loop, for ``async for``. An iterator of inputs is read on a
         thread, no faster than results are taken."""
         cells = await on_thread(self._cells, inputs, subject_id)
-        async with aclosing(beside_loop(self.rows(cells))) as chunks:
+        async with aclosing(beside_loop(self._rows_of(cells))) as chunks:
             async for rows in chunks:
                 for result in results(rows, self.bundle.info.classes):
                     yield result
 
-    def rows(self, inputs: Iterable[CellInput]) -> Generator[pl.DataFrame, None, None]:
-        """The same rows in chunks, at least one, as they are ready; holds a few batches at a time."""
+    def rows(
+        self, inputs: Iterable[CellInput], *, of_photographs: bool = False
+    ) -> Generator[pl.DataFrame, None, None]:
+        """The same rows in chunks, at least one, as they are ready; holds a few batches at a time.
+
+        Args:
+            inputs: the cells.
+            of_photographs: with the columns of :class:`~leukoscope.cohort.smears.Origin`.
+        """
         copies = Copies()
         with closing(self.batches(inputs)) as batches:
             # the model has the next batch while these rows are made and written
             for done in ordered_map(self._answer, map(copies.ask, batches), workers=1, ahead=2):
                 self._check_open()  # the model need not have been asked: all may be copies
-                yield make_rows(done.batch, done.answers(), self.bundle)
+                yield make_rows(done.batch, done.answers(), self.bundle, of_photographs=of_photographs)
 
     def batches(self, inputs: Iterable[CellInput]) -> Generator[list[Prepared], None, None]:
         """The cells, read and preprocessed on threads, in batches; at least one, which may be empty.
@@ -246,8 +253,11 @@ class Predictor:
     def _table(self, chunks: Sequence[pl.DataFrame], cells: Inputs) -> PredictionTable:
         return PredictionTable(pl.concat(chunks), self.metadata(cells))
 
+    def _rows_of(self, cells: Inputs) -> Generator[pl.DataFrame, None, None]:
+        return self.rows(cells, of_photographs=cells.of_photographs)
+
     def _each(self, cells: Inputs) -> Generator[CellResult, None, None]:
-        for rows in self.rows(cells):
+        for rows in self._rows_of(cells):
             yield from results(rows, self.bundle.info.classes)
 
     def metadata(self, inputs: Inputs) -> dict[str, str]:

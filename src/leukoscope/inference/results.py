@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import polars as pl
 
+from leukoscope.cohort.smears import Origin
+
 Decision = Literal["blast", "normal", "indeterminate"]
 
 
@@ -29,7 +31,8 @@ class CellResult:
         fold: in the split that was given, from 0.
         decision: by the bundle's first operating point.
         reason: why the decision is ``"indeterminate"``, ``None`` for a decided cell: ``"unreadable: ..."``,
-            ``"quality: ..."``, ``"novel"`` or ``"between thresholds"``.
+            ``"quality: ..."``, ``"novel"`` or ``"between thresholds"``; of a photograph also ``"not a single
+            cell: ..."`` and ``"not a lymphoid cell: ..."``.
         blast_probability: calibrated, 0 to 1: the sum over the classes that count as blast. It stands there
             although the decision be withheld.
         raw_probability: the same before calibration.
@@ -47,6 +50,7 @@ class CellResult:
         error: why the image could not be read.
         probabilities: class name -> calibrated probability, 0 to 1, adding up to 1; empty with an ``error``.
         logits: class name -> logit, the mean over the views; empty with an ``error``.
+        origin: where in which photograph it lies; ``None`` for a cell that came cut out.
     """
 
     cell_id: str
@@ -72,10 +76,12 @@ class CellResult:
     error: str | None
     probabilities: dict[str, float]
     logits: dict[str, float]
+    origin: Origin | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name, of types that JSON has."""
-        return asdict(self) | {"quality": list(self.quality)}
+        origin = self.origin and self.origin._asdict()
+        return asdict(self) | {"quality": list(self.quality), "origin": origin}
 
 
 def results(rows: pl.DataFrame, classes: Sequence[str]) -> Iterator[CellResult]:
@@ -88,6 +94,7 @@ def results(rows: pl.DataFrame, classes: Sequence[str]) -> Iterator[CellResult]:
     for row in rows.iter_rows(named=True):
         row["path"] = row["path"] or None
         row["quality"] = tuple(row["quality"].split(",")) if row["quality"] else ()
+        row["origin"] = Origin.taken_from(row)
         row["probabilities"] = _of_classes(row, "probability", classes)
         row["logits"] = _of_classes(row, "logit", classes)
         yield CellResult(**row)

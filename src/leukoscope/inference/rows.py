@@ -9,6 +9,7 @@ import polars as pl
 
 from leukoscope.bundle.format import BundleInfo
 from leukoscope.bundle.read import Bundle
+from leukoscope.cohort.smears import ORIGIN_COLUMNS, Origin
 from leukoscope.evaluation.calibration import Calibration, blast_probability
 from leukoscope.evaluation.table import COLUMNS, class_columns
 from leukoscope.inference.copies import Answers
@@ -18,24 +19,30 @@ from leukoscope.inference.prepare import Prepared
 _MEASURES = ("cell_width", "cell_height", "cell_area", "brightness", "stain")
 
 
-def schema(info: BundleInfo) -> dict[str, type[pl.DataType]]:
-    """Columns and types of the rows that a bundle writes."""
-    return COLUMNS | class_columns(info.classes)
+def schema(info: BundleInfo, *, of_photographs: bool = False) -> dict[str, type[pl.DataType]]:
+    """Columns and types of the rows that a bundle writes; of photographs with those of the cells' origin."""
+    return COLUMNS | class_columns(info.classes) | (ORIGIN_COLUMNS if of_photographs else {})
 
 
-def make_rows(cells: Sequence[Prepared], answers: Answers, bundle: Bundle) -> pl.DataFrame:
+def make_rows(
+    cells: Sequence[Prepared], answers: Answers, bundle: Bundle, *, of_photographs: bool = False
+) -> pl.DataFrame:
     """One row for every cell, in order.
 
     Args:
         cells: N of them, readable or not.
         answers: for those that have pixels, in order.
         bundle: whose calibration, limits and ruler apply.
+        of_photographs: with columns that say where in a photograph they lie.
     """
     info = bundle.info
+    columns = schema(info, of_photographs=of_photographs)
     readable = np.array([cell.pixels is not None for cell in cells], dtype=bool)
     known = _known(cells, bundle.bundle_id)
     judged = _judged(answers, info, readable)
-    frame = pl.DataFrame({**known, **judged}, schema_overrides=schema(info), strict=False)
+    origins = [cell.cell.origin for cell in cells]
+    places = _places(origins) if of_photographs else {}
+    frame = pl.DataFrame({**known, **judged, **places}, schema_overrides=columns, strict=False)
     if info.ruler is not None:
         frame = frame.with_columns(ruler_probability=pl.Series(info.ruler.predict(frame)))
     else:
@@ -46,9 +53,15 @@ def make_rows(cells: Sequence[Prepared], answers: Answers, bundle: Bundle) -> pl
         flags=[cell.flags for cell in cells],
         novelty=judged["novelty"],
         info=info,
+        origins=origins,
     )
     named = {"decision": pl.Series(decisions, dtype=pl.Utf8), "reason": pl.Series(reasons, dtype=pl.Utf8)}
-    return frame.with_columns(**named).select(list(schema(info))).fill_nan(None)
+    return frame.with_columns(**named).select(list(columns)).fill_nan(None)
+
+
+def _places(origins: Sequence[Origin | None]) -> dict[str, list[object]]:
+    known = [origin._asdict() | {"flags": origin.flags or None} if origin else {} for origin in origins]
+    return {name: [place.get(name) for place in known] for name in ORIGIN_COLUMNS}
 
 
 def _known(cells: Sequence[Prepared], bundle_id: str) -> dict[str, list[object]]:

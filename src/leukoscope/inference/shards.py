@@ -38,6 +38,7 @@ class Job:
         folder: where it goes.
         run: what makes the rows what they are.
         metadata: of the prediction table.
+        of_photographs: whether the rows say where in a photograph the cells lie.
     """
 
     number: int
@@ -45,6 +46,7 @@ class Job:
     folder: Place
     run: Mapping[str, str]
     metadata: Mapping[str, str]
+    of_photographs: bool
 
 
 def judge_shard(predictor: Predictor, job: Job) -> Shard:
@@ -59,7 +61,8 @@ def judge_shard(predictor: Predictor, job: Job) -> Shard:
     data = _whole(place)
     if data is None:
         stream = io.BytesIO()
-        pl.concat(predictor.rows(job.cells)).write_parquet(stream, metadata={**job.metadata, **marks})
+        rows = predictor.rows(job.cells, of_photographs=job.of_photographs)
+        pl.concat(rows).write_parquet(stream, metadata={**job.metadata, **marks})
         data = stream.getvalue()
         write_bytes(place, data)
     else:
@@ -153,7 +156,8 @@ class ShardFolder:
         iterator, manifest = iter(cells), self.manifest
         number = 0
         while (some := list(islice(iterator, manifest.rows_per_shard))) or number == 0:
-            yield Job(number, some, self.folder, manifest.run, manifest.metadata)
+            of_photographs = "photograph" in manifest.columns
+            yield Job(number, some, self.folder, manifest.run, manifest.metadata, of_photographs)
             number += 1
 
     def close(self, shards: Mapping[int, Shard]) -> ShardManifest:

@@ -29,6 +29,14 @@ NO_CELL = frozenset({"platelets", "debris"})
 NOT_SINGLE = NO_CELL | {"edge", "doublet", "smudge"}
 """Flags of what is no single whole white cell: nothing that carries one is passed on as such."""
 
+NOT_LYMPHOID = frozenset({"lobed", "granular"})
+"""Flags of white cells of another kind, of which a model of lymphoid cells knows nothing."""
+
+NO_CELL_AT_ALL = "no cell"
+NOT_A_SINGLE_CELL = "not a single cell"
+NOT_A_LYMPHOID_CELL = "not a lymphoid cell"
+"""How the reasons of :func:`why_not_judged` begin."""
+
 
 @dataclass(frozen=True, eq=False)
 class FoundCell:
@@ -73,6 +81,11 @@ class FoundCell:
         """Whether this is one whole white cell."""
         return is_single(self.flags)
 
+    @property
+    def why_not_judged(self) -> str | None:
+        """Why a model of lymphoid cells says nothing of it; None where it may."""
+        return why_not_judged(self.flags)
+
     def moved(self, x: int, y: int) -> FoundCell:
         """The same cell, ``x`` columns to the right and ``y`` rows down."""
         return FoundCell(self.x + x, self.y + y, self.mask, self.nucleus, self.flags)
@@ -86,6 +99,20 @@ def is_cell(flags: Iterable[str]) -> bool:
 def is_single(flags: Iterable[str]) -> bool:
     """Whether these are the flags of one whole white cell."""
     return not NOT_SINGLE.intersection(flags)
+
+
+def why_not_judged(flags: Iterable[str]) -> str | None:
+    """Why a model of lymphoid cells says nothing of something with these flags; None where it may.
+
+    >>> why_not_judged(["touching"]), why_not_judged(["edge", "lobed"]), why_not_judged(["lobed"])
+    (None, 'not a single cell: edge', 'not a lymphoid cell: lobed')
+    """
+    given = [flag for flag in FLAGS if flag in set(flags)]
+    kinds = {NO_CELL_AT_ALL: NO_CELL, NOT_A_SINGLE_CELL: NOT_SINGLE, NOT_A_LYMPHOID_CELL: NOT_LYMPHOID}
+    for words, kind in kinds.items():
+        if those := [flag for flag in given if flag in kind]:
+            return f"{words}: {','.join(those)}"
+    return None
 
 
 def outline_of(mask: Mask) -> NDArray[np.int32]:

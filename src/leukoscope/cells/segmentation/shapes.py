@@ -71,14 +71,23 @@ def parts(mask: Bits, *, neck: float, min_radius: float) -> tuple[int, NDArray[n
         The number of parts and their labels from 1 on, int32 of the shape of ``mask``; 0 outside.
     """
     framed = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-    distance = cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    distance = cv2.GaussianBlur(distance, (0, 0), 1.0) * framed
+    distance = cv2.GaussianBlur(depths(framed), (0, 0), 1.0) * framed
     lowered = distance * np.float32(neck)
     peaks = ((_flooded(lowered, distance) <= lowered + 1e-4) & (distance >= min_radius)).astype(np.uint8)
     num, seeds = cv2.connectedComponents(cv2.dilate(peaks, disc(2)) & framed, connectivity=8)
     if num <= 2:
         return 1, mask.astype(np.int32)
     return num - 1, _shared_out(seeds, distance)[1:-1, 1:-1] * mask
+
+
+def depths(mask: Bits) -> NDArray[np.float32]:
+    """How far each pixel of a mask is from the nearest one outside, in pixels.
+
+    OpenCV's last bit hangs on how many threads it has, and with it which of two equal peaks is the higher:
+    roots of whole numbers are told apart by far more than the thousandth that is kept.
+    """
+    exact = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(np.round(exact, 3), np.float32)
 
 
 def _flooded(start: NDArray[np.float32], limit: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -96,8 +105,7 @@ def _shared_out(seeds: NDArray[np.int32], distance: NDArray[np.float32]) -> NDAr
     aways = []
     for label in range(1, int(seeds.max()) + 1):
         seed = seeds == label
-        away = cv2.distanceTransform((~seed).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-        aways.append(away - distance[seed].max())
+        aways.append(depths((~seed).astype(np.uint8)) - distance[seed].max())
     return np.asarray(np.argmin(aways, axis=0) + 1, np.int32)
 
 
