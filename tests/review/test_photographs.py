@@ -4,26 +4,42 @@ from __future__ import annotations
 
 import io
 from collections import Counter
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 from sqlalchemy import func, select
 from tests.review.conftest import new_case
+from tests.review.pdf_text import pages_of
+from tests.review.test_learning import export_of, unpacked
+from tests.review.test_work import act, approve_all, sign_it
 
 from leukoscope.cells.decode import decode
+from leukoscope.cells.photograph import Drawn
+from leukoscope.cells.scale import Scale
 from leukoscope.cells.segmentation.found import is_cell
+from leukoscope.cohort.manifest import Manifest
 from leukoscope.cohort.smears import SmearSettings, cells_of
 from leukoscope.cohort.synthetic_smear import synthesize_smear
 from leukoscope.errors import UsageError
-from leukoscope.review.services import jobs
+from leukoscope.review.reports.document import canonical
+from leukoscope.review.reports.sections import sections
+from leukoscope.review.services import gallery, jobs, looking
 from leukoscope.review.services.cases import images_of
+from leukoscope.review.services.decisions import approve, decide
 from leukoscope.review.services.differential import by_photograph, differential
 from leukoscope.review.services.intake import TWICE, add_images, known_files, last_kind
 from leukoscope.review.services.jobs import Worker
 from leukoscope.review.services.photographs import cuts_of, photographs_of, reason
+from leukoscope.review.services.places import Places, surroundings_of
 from leukoscope.review.services.receiving import received
+from leukoscope.review.services.reports import current_report, rendered
+from leukoscope.review.services.reviewed import approved_in_bulk
+from leukoscope.review.services.signing import blocking
 from leukoscope.review.services.uploads import UploadLimits
+from leukoscope.review.settings import change_room_settings
+from leukoscope.review.store.derived import Derived
 from leukoscope.review.store.tables import Case, Cell, Cut, Image, Job, Photograph
 
 
@@ -45,9 +61,7 @@ def smear() -> bytes:
 def send(room, case_id, files, *, kind="photograph", limits=None, **more) -> list[Image]:
     limits = limits or UploadLimits()
     came = [
-        one
-        for name, data in files
-        for one in received(name, io.BytesIO(data), room.images, limits, kind)
+        one for name, data in files for one in received(name, io.BytesIO(data), room.images, limits, kind)
     ]
     with room.database.write() as session:
         return add_images(session, room.signer, case_id, came, **more)
@@ -140,15 +154,17 @@ def test_its_cells_are_those_that_the_same_code_finds(room, smear):
     settings = SmearSettings(**photograph.settings)
     scale = photograph.micrometres_per_pixel, photograph.scale_source
     assert scale == (0.1, "given") and settings.pixel_size == 0.1
-    from leukoscope.cells.scale import Scale
-
     found = [one for one in cells_of(decode(smear), Scale(*scale), settings) if is_cell(one.cell.flags)]
     assert len(found) == photograph.num_cells == len(cells) >= 6
     with room.database.read() as session:
         cuts = cuts_of(session, photograph.photograph_id)
         for number, (one, (cut, cell)) in enumerate(zip(found, cuts, strict=True), start=1):
             assert (room.images.pixels(cut.image.stored_sha256) == one.image).all()
-            assert (cut.number, tuple(cut.box), cut.outline) == (number, one.cell.box, one.cell.outline.tolist())
+            assert (cut.number, tuple(cut.box), cut.outline) == (
+                number,
+                one.cell.box,
+                one.cell.outline.tolist(),
+            )
             assert cut.flags == ",".join(one.cell.flags) and cell.photograph == "field.png"
             assert cell.row["box_x"] == cut.box[0] and cell.row["flags"] == cut.flags
             assert (cell.reason or "").startswith("not a") == bool(one.cell.why_not_judged)
@@ -198,7 +214,7 @@ def test_a_worker_that_dies_before_its_cuts_are_kept_leaves_none_of_them(room, s
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(jobs, "_note", die)
+        patch.setattr(jobs, "note", die)
         dying.work_once()
     with room.database.write() as session:
         assert session.scalar(select(func.count()).select_from(Cut)) == 0
@@ -233,8 +249,6 @@ def test_a_photograph_that_ends_its_process_each_time_is_given_up_and_the_others
 
 
 def test_a_case_goes_on_as_it_was_first_read(room, smear):
-    from leukoscope.review.settings import change_room_settings
-
     case_id = new_case(room)
     send(room, case_id, [("field.png", smear)])
     usual = only_photograph(room, case_id).settings["flat_field"]
@@ -246,3 +260,168 @@ def test_a_case_goes_on_as_it_was_first_read(room, smear):
     with room.database.read() as session:
         assert [one.settings["flat_field"] for one in photographs_of(session, case_id)] == [usual, usual]
     assert only_photograph(room, other).settings["flat_field"] is not usual
+
+
+# Counted apart, and settled
+
+
+@pytest.fixture
+def mixed(room, smear, monkeypatch) -> int:
+    """A case with a photograph in which two cells are lobed, one is cut by the edge, others neither."""
+    finding = looking.cells_of
+    flags = iter([("lobed",), ("edge",), ("lobed",)])
+
+    def flagged(*given, **more):
+        for one in finding(*given, **more):
+            plain = replace(one.cell, flags=()) if one.cell.is_cell else one.cell
+            yield one._replace(cell=replace(plain, flags=next(flags, ())) if plain.is_cell else plain)
+
+    monkeypatch.setattr(looking, "cells_of", flagged)
+    case_id = new_case(room)
+    send(room, case_id, [("field.png", smear)])
+    assert room.worker.work_once()
+    return case_id
+
+
+def test_what_is_no_lymphoid_or_no_single_cell_is_in_no_percentage_and_counted_apart(room, mixed):
+    cells = cells_in(room, mixed)
+    num = len(cells)
+    assert [cell.apart for cell in cells[:3]] == ["not lymphoid", "not single", "not lymphoid"]
+    assert [cell.decision for cell in cells[:3]] == ["indeterminate"] * 3
+    assert cells[0].reason == "not a lymphoid cell: lobed" and cells[0].blast_probability is not None
+    with room.database.read() as session:
+        read, alone = differential(session, mixed), by_photograph(session, mixed)["field.png"]
+    for share in (read.by_model, read.after_review):
+        assert (share.num_not_lymphoid, share.num_not_single) == (2, 1)
+        assert share.num_blast + share.num_normal + share.num_indeterminate == num - 3
+    assert alone == read
+    act(room, decide, mixed, [cells[0].cell_id], "blast")
+    act(room, decide, mixed, [cells[1].cell_id], "rejected")
+    with room.database.read() as session:
+        after = differential(session, mixed).after_review
+    assert (after.num_not_lymphoid, after.num_not_single, after.num_rejected) == (1, 0, 1)
+    assert after.num_blast == read.after_review.num_blast + 1
+
+
+def test_what_was_set_aside_is_confirmed_in_bulk_and_nothing_else_with_it(room, mixed):
+    cells = cells_in(room, mixed)
+    with room.database.write() as session:  # one of the others was left open by the model
+        left = session.get_one(Cell, cells[3].cell_id)
+        left.decision = left.model_decision = "indeterminate"
+        left.reason = "between thresholds"
+    with room.database.read() as session:
+        blocks = blocking(session, session.get_one(Case, mixed))
+        parts = gallery.parts(session, mixed, gallery.View("indeterminate"))
+        ids = gallery.cell_ids(session, mixed, gallery.View("indeterminate", apart="not lymphoid"))
+    said = {block.apart: block.words for block in blocks if "indeterminate" in block.tabs}
+    assert said["not lymphoid"] == "2 cells set aside as not lymphoid are not confirmed"
+    assert said["not single"] == "1 cell set aside as no single cells is not confirmed"
+    assert "not settled" in said["others"]
+    assert parts["not lymphoid"] == (2, 2) and set(ids) == {cells[0].cell_id, cells[2].cell_id}
+    assert act(room, approve, mixed, "indeterminate", apart="not lymphoid")
+    after = cells_in(room, mixed)
+    seen = [cell.cell_id for cell in after if cell.reviewed_at is not None]
+    assert set(seen) == set(ids)
+    assert {cell.decision for cell in after if cell.cell_id in ids} == {"indeterminate"}
+    with room.database.read() as session:
+        assert set(session.scalars(approved_in_bulk())) == set(ids)
+    assert act(room, approve, mixed, "indeterminate", apart="others")
+    assert len([cell for cell in cells_in(room, mixed) if cell.reviewed_at is not None]) == 3
+    with pytest.raises(UsageError, match="expected a part"):
+        act(room, approve, mixed, "indeterminate", apart="neutrophil")
+
+
+def test_cells_that_came_cut_out_have_no_parts(room, read_case):
+    with room.database.read() as session:
+        assert gallery.parts(session, read_case, gallery.View("indeterminate")) == {}
+        assert differential(session, read_case).by_model.num_not_lymphoid == 0
+
+
+# What becomes of it
+
+
+def test_the_report_names_photographs_their_scale_and_what_was_set_aside(room, mixed):
+    approve_all(room, mixed)
+    sign_it(room, mixed)
+    with room.database.read() as session:
+        report = current_report(session, room.signer, mixed, room.bundles.open)
+    (smear,) = report.content["smears"]
+    photograph = only_photograph(room, mixed)
+    assert smear["name"] == "field.png" and smear["received_sha256"] == photograph.image.received_sha256
+    assert smear["micrometres_per_pixel"] == photograph.micrometres_per_pixel
+    assert smear["flags"]["lobed"] == 2 and smear["num_cells"] == photograph.num_cells
+    assert [image["kind"] for image in report.content["images"]] == ["photograph"]
+    cells = cells_in(room, mixed)
+    assert [cell["apart"] for cell in report.content["cells"]] == [cell.apart for cell in cells]
+    assert all(len(cell["box"]) == 4 for cell in report.content["cells"])
+    assert report.sha256 and canonical(report.content)
+    for text in (
+        " ".join(" ".join(pages_of(rendered(report, "pdf", room.images))).split()),
+        rendered(report, "html", room.images).decode(),
+    ):
+        assert "field.png" in text and "2 lobed" in text and "Not lymphoid" in text
+        assert f"{photograph.micrometres_per_pixel:.4f}" in text
+
+
+def test_a_report_that_was_signed_before_there_were_photographs_is_still_drawn(room, read_case):
+    approve_all(room, read_case)
+    report = sign_it(room, read_case).report
+    old = {name: value for name, value in report.items() if name != "smears"} | {"schema_version": 1}
+    old["images"] = [{name: one[name] for name in one if name != "kind"} for one in old["images"]]
+    for both in (old["differential"], *old["photographs"].values()):
+        for share in both.values():
+            del share["num_not_lymphoid"], share["num_not_single"]
+    titles = [section.title for section in sections(old, "0" * 64)]
+    assert "Differential" in titles and "Photographs of smears" not in titles
+
+
+def test_reviewed_cells_go_along_with_their_photograph_and_box(room, mixed, tmp_path):
+    cells = cells_in(room, mixed)
+    act(room, decide, mixed, [cell.cell_id for cell in cells[:2]], "blast")
+    act(room, decide, mixed, [cell.cell_id for cell in cells[2:4]], "normal")
+    manifest = Manifest.read(unpacked(room, export_of(room), tmp_path / "out"))
+    rows = {row["cell_id"]: row for row in manifest.frame.to_dicts()}
+    with room.database.read() as session:
+        cuts = {cell.cell_id: cut for cut, cell in cuts_of(session, cells_photograph(session, mixed))}
+    for cell in cells[:4]:
+        row, cut = rows[f"case-{mixed}-cell-{cell.cell_id}"], cuts[cell.cell_id]
+        assert row["photograph"] == row["photograph_id"] == "field.png" and row["flags"] == cut.flags
+        assert [row[f"box_{name}"] for name in ("x", "y", "width", "height")] == cut.box
+        assert row["micrometres_per_pixel"] == 0.05
+
+
+def cells_photograph(session, case_id) -> int:
+    return session.scalars(select(Photograph.photograph_id).where(Photograph.case_id == case_id)).one()
+
+
+# Where cells lie
+
+
+def shown(jpeg: bytes) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB).astype(int)
+
+
+def test_the_surroundings_show_the_photograph_around_the_cell_and_its_outline(room, smear, tmp_path):
+    derived = Derived(tmp_path / "derived")
+    case_id = new_case(room)
+    send(room, case_id, [("field.png", smear)])
+    assert Worker(room.database, room.bundles, room.images, derived).work_once()
+    made = {path.parent.parent.name for path in (tmp_path / "derived").rglob("*") if path.is_file()}
+    assert made == {"overviews", "surroundings", "thumbnails"}
+    photograph, places = only_photograph(room, case_id), Places(room.images, derived)
+    image, sha256 = decode(smear), photograph.image.stored_sha256
+    with room.database.read() as session:
+        drawn = [(cut.box, cut.outline) for cut, _ in cuts_of(session, photograph.photograph_id)]
+    box, outline = drawn[0]
+    one = Drawn(np.array(outline), ())
+    lined = shown(places.surroundings(sha256, (800, 600), box, one, []))
+    view = surroundings_of(box, 800, 600)
+    part = image[view.y : view.y + view.height, view.x : view.x + view.width]
+    plain = cv2.resize(part, lined.shape[1::-1], interpolation=cv2.INTER_CUBIC).astype(int)
+    differs = np.abs(lined - plain).max(axis=2) > 60
+    inside = np.zeros(differs.shape, np.uint8)
+    cv2.polylines(inside, [np.rint(view.of(outline)).astype(np.int32)], True, 1, 9)
+    assert differs.sum() > 50 and differs[inside == 0].mean() < 0.001
+    whole = shown(places.overview(sha256, 800, [Drawn(np.array(outline), ()) for _, outline in drawn]))
+    green = (np.abs(whole - (0, 150, 0)).max(axis=2) < 70).sum()
+    assert whole.shape == image.shape and green > 500

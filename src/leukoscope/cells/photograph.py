@@ -85,7 +85,7 @@ def cut_out(image: np.ndarray, cell: FoundCell, factor: float = 1.0) -> np.ndarr
 
 
 def colour_of(flags: Iterable[str]) -> tuple[int, int, int]:
-    """RGB of an outline: green for whole single cells, orange for other white cells, grey for what is none."""
+    """RGB of an outline: green for whole single cells, orange for other white cells, grey for no cells."""
     some = tuple(flags)
     return (0, 150, 0) if is_single(some) else (215, 95, 0) if is_cell(some) else (90, 90, 90)
 
@@ -93,7 +93,7 @@ def colour_of(flags: Iterable[str]) -> tuple[int, int, int]:
 def draw_outline(
     picture: np.ndarray, outline: np.ndarray, colour: tuple[int, int, int], *, thickness: int = 2
 ) -> None:
-    """A closed line through corners ``(N, 2)``, ``x, y`` in pixels of the picture, parts of pixels with it."""
+    """A closed line through corners ``(N, 2)``, ``x, y`` in pixels of the picture, whole or not."""
     corners = np.rint(outline * 16).astype(np.int32)
     cv2.polylines(picture, [corners], True, colour, thickness, cv2.LINE_AA, shift=4)
 

@@ -210,7 +210,14 @@ def _smears(report: Document) -> Iterator[Section]:
         for smear in smears
     ]
     if rows:
-        head = ("Photograph", "Pixels", "µm per pixel", "How that is known", "White cells", "Set aside, or why not")
+        head = (
+            "Photograph",
+            "Pixels",
+            "µm per pixel",
+            "How that is known",
+            "White cells",
+            "Set aside, or why not",
+        )
         table = Table(head, rows, (0.2, 0.13, 0.11, 0.22, 0.1, 0.24), frozenset({1, 2, 4}))
         yield Section("Photographs of smears", (_read_with(smears[0]["settings"]),), table=table)
 
@@ -222,9 +229,10 @@ def _read_with(settings: dict[str, Any]) -> str:
     'White cells were found by their stain. The light was left as it was. The stain was not normalised.'
     """
     size = settings.get("target_pixel_size")
+    light = "evened out by the empty background" if settings["flat_field"] else "left as it was"
     return (
         f"White cells were found by their stain{f' and brought to {size:g} µm per pixel' if size else ''}. "
-        f"The light was {'evened out by the empty background' if settings['flat_field'] else 'left as it was'}. "
+        f"The light was {light}. "
         f"The stain was {_normalised(settings['normalise'])}."
     )
 
@@ -250,7 +258,13 @@ def _photographs(report: Document) -> Iterator[Section]:
         for name, read in report["photographs"].items()
     ]
     if rows:
-        head = ("Photograph", "Called blast", "95 % interval", "By the model", *(words for words, _, _ in columns))
+        head = (
+            "Photograph",
+            "Called blast",
+            "95 % interval",
+            "By the model",
+            *(words for words, _, _ in columns),
+        )
         widths = (0.18, 0.12, 0.2, 0.12, *(width for _, _, width in columns))
         table = Table(head, rows, widths, frozenset(range(1, len(head))))
         yield Section("By photograph", ("After review, but where it says by the model.",), table=table)

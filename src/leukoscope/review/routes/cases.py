@@ -212,4 +212,3 @@ def take(
         added = add_images(session, who.actor, case_id, came, pixel_size=pixels)
     room.worker.call()
     return {"files": [{"name": image.name, "reason": image.reason} for image in added]}
-

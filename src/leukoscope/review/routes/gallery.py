@@ -28,9 +28,7 @@ FOR_GOOD = "private, max-age=31536000, immutable"
 
 
 # Not on a thread: a hop to one costs more than they do.
-async def view_asked(
-    tab: str = "", order: str = "suspicion", photograph: str = "", apart: str = ""
-) -> View:
+async def view_asked(tab: str = "", order: str = "suspicion", photograph: str = "", apart: str = "") -> View:
     """The view that an address names."""
     return View(tab, order, photograph, apart)
 
@@ -136,7 +134,7 @@ def decide_on(
 def approve_tab(*, room: RoomOf, who: Changing, case_id: int, view: SentView) -> dict[str, object]:
     """Confirm what waits in a tab."""
     with room.database.write() as session:
-        action_id = approve(session, who.actor, case_id, view.tab, view.photograph, view.apart)
+        action_id = approve(session, who.actor, case_id, view.tab, view.photograph, apart=view.apart)
     return _done(room, who, case_id, view, action_id)
 
 

@@ -60,7 +60,7 @@ def _found(session: Session, case_id: int, wanted: Sequence[int]) -> list[Cell]:
 
 
 def approve(
-    session: Session, actor: Actor, case_id: int, tab: str, photograph: str = "", apart: str = ""
+    session: Session, actor: Actor, case_id: int, tab: str, photograph: str = "", *, apart: str = ""
 ) -> str | None:
     """Confirm every cell of a tab that nobody has looked at, in one step that the trail calls bulk.
 

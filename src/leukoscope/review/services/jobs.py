@@ -23,12 +23,13 @@ from sqlalchemy.orm import Session, joinedload
 from leukoscope.cells.scale import CNMC_MICROMETRES_PER_PIXEL
 from leukoscope.cells.segmentation.found import NOT_A_LYMPHOID_CELL, NOT_A_SINGLE_CELL
 from leukoscope.cohort.layouts.cnmc2019 import parse_name
-from leukoscope.cohort.smears import Origin, SmearSettings
+from leukoscope.cohort.smears import SmearSettings
 from leukoscope.errors import LeukoscopeError
 from leukoscope.inference.parts import CellInput
 from leukoscope.review.audit import record
 from leukoscope.review.services.bundles import Bundles
 from leukoscope.review.services.cases import settle
+from leukoscope.review.services.cuts import cuts_by_image, note, origin_of
 from leukoscope.review.services.gallery import THUMBNAILS, thumbnail
 from leukoscope.review.services.looking import Looked, Looker
 from leukoscope.review.services.places import Places
@@ -184,7 +185,7 @@ class Worker:
                 job = session.get_one(Job, job_id)
                 case = session.get_one(Case, job.case_id)
                 images = unread(session, case.case_id)[:CHUNK]
-                cuts = _cuts(session, images)
+                cuts = cuts_by_image(session, images)
                 photograph = None if images else first_unseen(session, case.case_id)
             if job.holder != self._name or job.state != "running":
                 return
@@ -221,13 +222,13 @@ class Worker:
             session.execute(update(Job).where(mine).values(held_until=utc_now() + HELD_FOR))
 
     def _keep_cuts(self, job_id: int, photograph_id: int, looked: Looked) -> bool:
-        """Write down all that was found in a photograph at once, so that none of it is there twice or lost."""
+        """Write down all that was found in a photograph at once: nothing of it twice, nothing lost."""
         with self._database.write() as session:
             job = session.get_one(Job, job_id, with_for_update=True)
             if job.holder != self._name or job.state != "running":
                 return False
             photograph = session.get_one(Photograph, photograph_id, with_for_update=True)
-            _note(session, photograph, looked)
+            note(session, photograph, looked)
             job.num_photographs_done += 1
             job.num_photographs = max(job.num_photographs, job.num_photographs_done)
             job.num_all += len(looked.cuts)
@@ -248,7 +249,7 @@ class Worker:
                 self._derived.get(THUMBNAILS, sha256, lambda: thumbnail(pixels))
             return pixels
 
-        return CellInput(str(image.image_id), image.name, read, origin=cut and _origin(cut))
+        return CellInput(str(image.image_id), image.name, read, origin=cut and origin_of(cut))
 
     def _keep(self, job_id: int, images: list[Image], cuts: dict[int, Cut], rows: pl.DataFrame) -> bool:
         """Write a chunk's cells; ``False`` where another worker has taken over."""
@@ -297,68 +298,12 @@ def _give_up_photograph(session: Session, job: Job) -> bool:
         return False
     photograph.read_at = utc_now()
     photograph.problem = (
-        f"the process that looked through it ended {MOST_ATTEMPTS} times; it may need more memory than there is"
+        f"the process that looked through it ended {MOST_ATTEMPTS} times: "
+        "it may need more memory than there is"
     )
     job.num_photographs_done += 1
     job.num_attempts = 0
     return True
-
-
-def _note(session: Session, photograph: Photograph, looked: Looked) -> None:
-    """What was found in a photograph: its cuts become images, to be read as any others."""
-    photograph.settings = looked.settings.model_dump(mode="json")
-    photograph.read_at, photograph.problem, photograph.flags = utc_now(), looked.problem, looked.flags
-    photograph.num_cells = len(looked.cuts)
-    if looked.scale is not None:
-        photograph.micrometres_per_pixel = looked.scale.micrometres_per_pixel
-        photograph.scale_source, photograph.num_red_cells = looked.scale.source, looked.scale.num_red_cells
-    came = session.get_one(Image, photograph.photograph_id)
-    for number, found in enumerate(looked.cuts, start=1):
-        image = Image(
-            case_id=came.case_id,
-            kind="cut",
-            name=f"{photograph.name} #{number}",
-            num_bytes=came.num_bytes,
-            received_sha256=came.received_sha256,
-            stored_sha256=found.stored.sha256,
-            width=found.stored.width,
-            height=found.stored.height,
-            received_by=came.received_by,
-            received_at=came.received_at,
-        )
-        cut = Cut(
-            photograph_id=photograph.photograph_id,
-            number=number,
-            box=list(found.box),
-            outline=found.outline,
-            flags=",".join(found.flags),
-        )
-        cut.image = image
-        session.add(cut)
-
-
-def _cuts(session: Session, images: list[Image]) -> dict[int, Cut]:
-    """Of those images that were cut out of a photograph where, by the image's number."""
-    ids = [image.image_id for image in images if image.kind == "cut"]
-    if not ids:
-        return {}
-    found = select(Cut).where(Cut.image_id.in_(ids)).options(joinedload(Cut.photograph))
-    return {cut.image_id: cut for cut in session.scalars(found)}
-
-
-def _origin(cut: Cut) -> Origin:
-    photograph = cut.photograph
-    x, y, width, height = cut.box
-    return Origin(
-        photograph.name,
-        x,
-        y,
-        width,
-        height,
-        cut.flags,
-        photograph.micrometres_per_pixel or 0.0,
-        photograph.scale_source or "",
-    )
 
 
 def _cell(image: Image, cut: Cut | None, row: dict[str, object]) -> Cell:

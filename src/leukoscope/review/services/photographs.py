@@ -48,9 +48,7 @@ def note_photographs(
         name = _unique(image.name, names)
         names.add(name)
         settings = treatment | {"pixel_size": pixel_size}
-        noted.append(
-            Photograph(photograph_id=image.image_id, case_id=case_id, name=name, settings=settings)
-        )
+        noted.append(Photograph(photograph_id=image.image_id, case_id=case_id, name=name, settings=settings))
     session.add_all(noted)
     session.flush()
     return noted
@@ -94,9 +92,7 @@ def photograph_of(session: Session, actor: Actor, case_id: int, photograph_id: i
     """
     case_for(session, actor, case_id)
     found = session.scalars(
-        _of(case_id)
-        .where(Photograph.photograph_id == photograph_id)
-        .options(joinedload(Photograph.image))
+        _of(case_id).where(Photograph.photograph_id == photograph_id).options(joinedload(Photograph.image))
     ).one_or_none()
     if found is None:
         raise NotFoundError(

@@ -20,7 +20,6 @@ from leukoscope.review.services.parts import OTHERS
 from leukoscope.review.store.database import Database
 from leukoscope.review.store.tables import DECISIONS, Case, Cell, Signature, User, utc_now
 
-
 OPEN = "indeterminate"
 SET_ASIDE = {"not lymphoid": "not lymphoid", "not single": "no single cells"}
 
@@ -59,7 +58,9 @@ def blocking(session: Session, case: Case) -> list[Block]:
         blocks.append(Block(words, {OPEN: num}, OTHERS if len(apart) > 1 else ""))
     for kind, what in SET_ASIDE.items():
         if num := apart[kind]:
-            words = f"{num:,} {'cell' if num == 1 else 'cells'} set aside as {what} {'is' if num == 1 else 'are'}"
+            words = (
+                f"{num:,} {'cell' if num == 1 else 'cells'} set aside as {what} {'is' if num == 1 else 'are'}"
+            )
             blocks.append(Block(f"{words} not confirmed", {OPEN: num}, kind))
     if num := sum(waiting.values()):
         words = f"{num:,} {'cell is' if num == 1 else 'cells are'} not reviewed"

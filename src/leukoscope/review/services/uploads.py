@@ -49,7 +49,7 @@ CELL, PHOTOGRAPH = "cell", "photograph"
 """What a file is, by the word of who sends it."""
 
 LARGEST_CELL = 1_000_000
-"""Pixels from which on a picture without a cell on black is no cell: C-NMC's have a fifth or a third of it."""
+"""Pixels from which on a picture without a cell on black is no cell: C-NMC's have a third of it at most."""
 
 _ONE_AT_A_TIME = Semaphore(1)
 """A photograph takes three bytes of memory for each of its pixels."""

@@ -34,7 +34,7 @@ DECISIONS = ("blast", "normal", "indeterminate", "rejected")
 """What a cell can be called: the model's three, and what a person throws out as no cell to be judged."""
 JOB_STATES = ("queued", "running", "done", "failed", "cancelled")
 IMAGE_KINDS = ("cell", "photograph", "cut")
-"""A picture of one cell and a photograph of a smear came as files; what was cut out of a photograph did not."""
+"""A picture of one cell and a photograph of a smear came as files; what was cut out of one did not."""
 APART = ("not lymphoid", "not single")
 """Why an indeterminate cell of a photograph is counted by itself; empty for all other cells."""
 
@@ -316,7 +316,9 @@ class Cell(Base):
         UniqueConstraint("case_id", "position"),
         Index("ix_cells_gallery", "case_id", "decision", "blast_probability"),
         # What is counted at each step of a review, without reading the rows that are wide.
-        Index("ix_cells_counted", "case_id", "decision", "reviewed_at", "model_decision", "photograph", "apart"),
+        Index(
+            "ix_cells_counted", "case_id", "decision", "reviewed_at", "model_decision", "photograph", "apart"
+        ),
     )
 
     cell_id: Mapped[int] = mapped_column(primary_key=True)

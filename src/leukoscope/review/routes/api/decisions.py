@@ -157,7 +157,7 @@ def approve_tab(
     """Every cell of the tab that nobody has looked at, in one step that the trail calls bulk approval."""
     with room.database.write() as session:
         expect(case_for(session, actor, case_id, lock=True), if_match)
-        action_id = approve(session, actor, case_id, wanted.tab, wanted.photograph, wanted.apart)
+        action_id = approve(session, actor, case_id, wanted.tab, wanted.photograph, apart=wanted.apart)
         return _reviewed(session, response, actor, case_id, action_id)
 
 

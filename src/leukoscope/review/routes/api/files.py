@@ -198,9 +198,7 @@ def send_files(
         check_open(case)  # before the work, which looks again when it is kept
         limits = room.settings.limits
         came = [
-            one
-            for name, stream in named
-            for one in received(name, stream, room.images, limits, sent.kind)
+            one for name, stream in named for one in received(name, stream, room.images, limits, sent.kind)
         ]
         with room.database.write() as session:
             added = add_images(session, actor, case_id, came, pixel_size=sent.pixel_size)

@@ -45,8 +45,8 @@ class PhotographRow(Told):
         examples=[{"edge": 1, "lobed": 3, "platelets": 2}],
     )
     settings: dict[str, Any] = Field(
-        description="that it is read with, for good: pixel_size as it was given, target_pixel_size, segmenter, "
-        "flat_field, normalise"
+        description="that it is read with, for good: pixel_size as it was given, target_pixel_size, "
+        "segmenter, flat_field, normalise"
     )
     reason: str | None = Field(description="why it shows no cell; null where it does", examples=[None])
     read_at: datetime | None = Field(description="UTC; null until its cells were looked for")
@@ -74,7 +74,9 @@ def list_photographs(room: RoomOf, actor: MayRead, case_id: CaseId) -> Photograp
     """With their scale, and what was found in each."""
     with room.database.read() as session:
         case_for(session, actor, case_id)
-        return PhotographList.model_validate({"items": [_row(one) for one in photographs_of(session, case_id)]})
+        return PhotographList.model_validate(
+            {"items": [_row(one) for one in photographs_of(session, case_id)]}
+        )
 
 
 def _row(photograph: Photograph) -> dict[str, Any]:
