@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from leukoscope.errors import LeukoscopeError
@@ -14,7 +14,7 @@ from leukoscope.review.services.cases import settle
 from leukoscope.review.services.jobs import enqueue
 from leukoscope.review.services.photographs import note_photographs
 from leukoscope.review.services.uploads import CELL, Received
-from leukoscope.review.store.tables import Case, Cell, Image
+from leukoscope.review.store.tables import Case, Cell, Image, Photograph
 
 UNSEGMENTED = "quality: not-segmented"
 """Why no decision is made on a picture without a cell on black."""
@@ -34,15 +34,20 @@ def check_open(case: Case) -> None:
 def known_files(
     session: Session, actor: Actor, case_id: int, sha256s: Iterable[str], kind: str = CELL
 ) -> list[str]:
-    """Those of these hashes whose files came for a case before as this kind, whatever became of them.
+    """Those of these hashes whose files came for a case before as this kind, whatever became of them; but
+    for photographs that could not be looked through, which may be tried again.
 
     Raises:
         NotFoundError: when there is no such case for this person.
     """
     case_for(session, actor, case_id)
-    came = select(Image.received_sha256).where(Image.case_id == case_id, Image.kind == kind)
+    came = select(Image.received_sha256).where(Image.case_id == case_id, Image.kind == kind, ~_failed())
     wanted = came.where(Image.received_sha256.in_(list(sha256s))).distinct()
     return list(session.scalars(wanted))
+
+
+def _failed() -> ColumnElement[bool]:
+    return Image.image_id.in_(select(Photograph.photograph_id).where(Photograph.problem.is_not(None)))
 
 
 def untaken(session: Session, case_id: int) -> tuple[list[Image], int]:
@@ -95,7 +100,7 @@ def add_images(
     case = case_for(session, actor, case_id, lock=True)
     check_open(case)
     came = select(Image.received_sha256, Image.kind).where(
-        Image.case_id == case_id, Image.kind != "cut", Image.stored_sha256.is_not(None)
+        Image.case_id == case_id, Image.kind != "cut", Image.stored_sha256.is_not(None), ~_failed()
     )
     known = {(sha256, kind) for sha256, kind in session.execute(came)}
     added = []
