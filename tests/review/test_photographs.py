@@ -425,7 +425,7 @@ def test_the_surroundings_show_the_photograph_around_the_cell_and_its_outline(ro
     plain = cv2.resize(part, lined.shape[1::-1], interpolation=cv2.INTER_CUBIC).astype(int)
     differs = np.abs(lined - plain).max(axis=2) > 60
     inside = np.zeros(differs.shape, np.uint8)
-    cv2.polylines(inside, [np.rint(view.of(outline)).astype(np.int32)], True, 1, 9)
+    cv2.polylines(inside, [np.rint(view.of(np.array(outline))).astype(np.int32)], True, 1, 9)
     assert differs.sum() > 50 and differs[inside == 0].mean() < 0.001
     whole = shown(places.overview(sha256, 600, [Drawn(np.array(outline), ()) for _, outline in drawn]))
     green = (np.abs(whole - (0, 150, 0)).max(axis=2) < 70).sum()

@@ -14,7 +14,7 @@ from leukoscope.cells.decode import decode
 from leukoscope.cells.formats import sniff
 from leukoscope.cells.limits import Limits, check_pixels
 from leukoscope.cells.pictures import header_size
-from leukoscope.cells.segmentation.found import FoundCell, is_cell, is_single
+from leukoscope.cells.segmentation.found import NOT_LYMPHOID, FoundCell, is_cell, is_single
 from leukoscope.errors import ImageTooLargeError, TruncatedImageError
 
 SIDE = 450
@@ -85,9 +85,12 @@ def cut_out(image: np.ndarray, cell: FoundCell, factor: float = 1.0) -> np.ndarr
 
 
 def colour_of(flags: Iterable[str]) -> tuple[int, int, int]:
-    """RGB of an outline: green for whole single cells, orange for other white cells, grey for no cells."""
+    """RGB of an outline: green for whole single cells, blue where these are not lymphoid, orange for other
+    white cells, grey for no cells."""
     some = tuple(flags)
-    return (0, 150, 0) if is_single(some) else (215, 95, 0) if is_cell(some) else (90, 90, 90)
+    if not is_single(some):
+        return (215, 95, 0) if is_cell(some) else (90, 90, 90)
+    return (20, 90, 200) if NOT_LYMPHOID.intersection(some) else (0, 150, 0)
 
 
 def draw_outline(

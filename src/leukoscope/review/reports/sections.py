@@ -135,8 +135,10 @@ def _sentence(words: str) -> str:
 def _specimen(report: Document) -> Iterator[Section]:
     case, images = report["case"], report["images"]
     taken = [image.get("kind", "cell") for image in images if image["reason"] is None]
-    smears = f"{taken.count('photograph'):,} photographs of smears and " if "photograph" in taken else ""
-    received = f"{smears}{taken.count('cell'):,} cells read, {len(images) - len(taken):,} not taken"
+    photographs, cells = taken.count("photograph"), taken.count("cell")
+    smears = f"{photographs:,} photograph{'' if photographs == 1 else 's'} of smears" if photographs else ""
+    read = " and ".join(words for words in (smears, f"{cells:,} cells" if cells else "") if words)
+    received = f"{read if smears else f'{cells:,}'} read, {len(images) - len(taken):,} not taken"
     yield Section(
         "Specimen",
         facts=(
@@ -145,7 +147,7 @@ def _specimen(report: Document) -> Iterator[Section]:
             ("Specimen", case["specimen"] or "not named"),
             ("Taken on", case["taken_on"] or "not known"),
             ("Case", f"{case['case_id']}, made {moment(case['created_at'])}, {case['priority']}"),
-            ("Files", received) if smears else ("Images", received.replace("cells read", "read")),
+            ("Files" if smears else "Images", received),
         ),
     )
 

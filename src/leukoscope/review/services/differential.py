@@ -113,7 +113,7 @@ def by_photograph(session: Session, case_id: int) -> dict[str, Differential]:
     counted = select(*columns, func.count()).where(Cell.case_id == case_id, Cell.photograph != "")
     groups = dict[str, list[_Row]]()
     for name, *row in session.execute(counted.group_by(*columns)):
-        groups.setdefault(name, []).append(_Row(*row))
+        groups.setdefault(str(name), []).append(_Row(*row))  # type: ignore[arg-type]
     names = sorted(groups, key=_natural)
     return dict(zip(names, _read([groups[name] for name in names]), strict=True))
 

@@ -249,7 +249,7 @@ class Worker:
                 self._derived.get(THUMBNAILS, sha256, lambda: thumbnail(pixels))
             return pixels
 
-        return CellInput(str(image.image_id), image.name, read, origin=cut and origin_of(cut))
+        return CellInput(str(image.image_id), image.name, read, origin=origin_of(cut) if cut else None)
 
     def _keep(self, job_id: int, images: list[Image], cuts: dict[int, Cut], rows: pl.DataFrame) -> bool:
         """Write a chunk's cells; ``False`` where another worker has taken over."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, joinedload
 
 from leukoscope.cells.segmentation.found import FLAGS
@@ -70,7 +70,7 @@ def _unique(name: str, taken: set[str]) -> str:
     return found
 
 
-def _of(case_id: int) -> Any:
+def _of(case_id: int) -> Select[Photograph]:
     return select(Photograph).where(Photograph.case_id == case_id).order_by(Photograph.photograph_id)
 
 

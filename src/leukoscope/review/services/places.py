@@ -36,9 +36,9 @@ class View(NamedTuple):
     height: int
     factor: float
 
-    def of(self, outline: Sequence[Sequence[int]]) -> np.ndarray:
-        """Corners in the photograph as corners in the picture."""
-        return np.asarray((np.array(outline, float) - (self.x, self.y)) * self.factor)
+    def of(self, outline: np.ndarray) -> np.ndarray:
+        """Corners ``(N, 2)`` in the photograph as corners in the picture."""
+        return np.asarray((outline - (self.x, self.y)) * self.factor)
 
 
 def surroundings_of(box: Box, width: int, height: int) -> View:

@@ -221,7 +221,7 @@ class Jpeg(Response):
 )
 def get_surroundings(room: RoomOf, actor: MayRead, case_id: CaseId, cell_id: CellId) -> Jpeg:
     """JPEG, what lies around it, with its outline and thinner ones of others: green for whole single cells,
-    orange for other white cells. 404 for a cell that came by itself."""
+    blue for those that are not lymphoid, orange for other white cells. 404 for a cell that came by itself."""
     with room.database.read() as session:
         picture = surroundings(session, room, actor, case_id, cell_id)
     return Jpeg(picture, headers={"Cache-Control": FOR_GOOD})

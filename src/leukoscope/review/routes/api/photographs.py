@@ -109,7 +109,7 @@ def get_image(room: RoomOf, actor: MayRead, case_id: CaseId, photograph_id: Phot
 )
 def get_overview(room: RoomOf, actor: MayRead, case_id: CaseId, photograph_id: PhotographId) -> Jpeg:
     """JPEG of at most 2,000 pixels a side: what was found, with the numbers of the cells; green for whole
-    single cells, orange for other white cells."""
+    single cells, blue for those that are not lymphoid, orange for other white cells."""
     with room.database.read() as session:
         picture = overview(session, room, actor, case_id, photograph_id)
     return Jpeg(picture, headers={"Cache-Control": FOR_GOOD})
