@@ -247,3 +247,28 @@ def test_settings_that_cannot_be_are_refused(given, words):
 def test_an_extraction_is_not_written_over(done, photographs):
     with pytest.raises(UsageError, match="already holds"):
         extract([photographs], done.out)
+
+
+def test_light_and_stain_change_colours_and_nothing_else(smears, tmp_path):
+    tilted = smears[0].image * np.linspace(0.6, 1.0, 800)[None, :, None] * np.array([1.0, 0.9, 0.75])
+    save(tmp_path / "a.png", np.rint(tilted).astype(np.uint8))
+    frames = {}
+    for name, settings in {
+        "plain": SmearSettings(pixel_size=0.1),
+        "even": SmearSettings(pixel_size=0.1, flat_field=True),
+        "reinhard": SmearSettings(pixel_size=0.1, flat_field=True, normalise="reinhard"),
+        "macenko": SmearSettings(pixel_size=0.1, normalise="macenko"),
+    }.items():
+        frames[name] = extract([tmp_path / "a.png"], tmp_path / name, settings).manifest.frame
+    coloured = ("sha256", "brightness", "stain", "quality")
+    for name in ("even", "reinhard", "macenko"):
+        assert frames[name].drop(coloured).equals(frames["plain"].drop(coloured))
+        assert (frames[name]["sha256"] != frames["plain"]["sha256"]).all()
+    for row in frames["plain"].rows(named=True):
+        before, after = (decode(tmp_path / name / row["path"]) for name in ("plain", "macenko"))
+        assert np.array_equal(before.any(axis=2), after.any(axis=2))  # black stays black, and nothing else
+
+
+def test_an_unknown_stain_normalisation_is_refused():
+    with pytest.raises(UsageError, match="unknown normalisation"):
+        SmearSettings(normalise="vahadane")

@@ -120,11 +120,11 @@ def test_a_resumed_run_with_copies_is_equal_to_the_byte(tmp_path, cells, monkeyp
     predict("starter", folder, out=tmp_path / f"whole_{name}", batch_size=16)
     make_rows, left = predictor_module.make_rows, [2]
 
-    def stopped(*arguments):
+    def stopped(*arguments, **named):
         left[0] -= 1
         if left[0] < 0:
             raise KeyboardInterrupt
-        return make_rows(*arguments)
+        return make_rows(*arguments, **named)
 
     with monkeypatch.context() as patch:
         patch.setattr(predictor_module, "make_rows", stopped)

@@ -151,7 +151,8 @@ def test_a_manifest_carries_split_and_stamps_over(tiny_cohort, tmp_path):
     split = manifest.with_frame(manifest.frame.with_columns(roles), leaky="true", protocol="sample-1000")
     inputs = resolve(split.write(tmp_path / "split.parquet"))
     assert [cell.split for cell in inputs] == roles.to_list()
-    assert inputs.metadata == {"root": str(manifest.root), "leaky": "true", "synthetic": "true"}
+    stamps = {"leaky": "true", "synthetic": "true", "photographs": "false"}
+    assert inputs.metadata == {"root": str(manifest.root), **stamps}
     first = next(iter(inputs))
     assert first.read() == (manifest.root / first.path).read_bytes()
 
@@ -162,7 +163,8 @@ def test_drawn_cells_are_known_as_drawn_wherever_one_starts(tiny_cohort, below):
 
 
 def test_other_folders_are_not_called_synthetic(cells):
-    assert resolve(cells).metadata == {"root": str(cells), "leaky": "false", "synthetic": "false"}
+    stamps = dict.fromkeys(("leaky", "synthetic", "photographs"), "false")
+    assert resolve(cells).metadata == {"root": str(cells), **stamps}
 
 
 def test_two_copies_of_a_cell_get_two_ids(tiny_cohort, tmp_path):

@@ -158,9 +158,9 @@ from leukoscope.inference import journal, predictor, sinks
 from leukoscope.inference.predict import predict
 journal.SECONDS, sinks.ROWS_PER_PART = 0.0, 40
 make_rows = predictor.make_rows
-def make_slowly(*arguments):
+def make_slowly(*arguments, **named):
     time.sleep(0.01)
-    return make_rows(*arguments)
+    return make_rows(*arguments, **named)
 predictor.make_rows = make_slowly
 print("begun", flush=True)
 predict(sys.argv[1], sys.argv[2], out=sys.argv[3], batch_size=16, resume=True)

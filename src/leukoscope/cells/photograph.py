@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from leukoscope.cells.decode import decode
 from leukoscope.cells.formats import sniff
+from leukoscope.cells.light import Light
 from leukoscope.cells.limits import Limits, check_pixels
 from leukoscope.cells.pictures import header_size
 from leukoscope.cells.segmentation.found import NOT_LYMPHOID, FoundCell, is_cell, is_single
@@ -59,13 +60,16 @@ def _read_large(path: Path) -> np.ndarray:
     return np.asarray(image)
 
 
-def cut_out(image: np.ndarray, cell: FoundCell, factor: float = 1.0) -> np.ndarray:
+def cut_out(
+    image: np.ndarray, cell: FoundCell, factor: float = 1.0, light: Light | None = None
+) -> np.ndarray:
     """One cell as C-NMC shows it: in the middle of a black square, everything outside of its mask black.
 
     Args:
         image: the photograph, uint8 ``(H, W, 3)`` RGB.
         cell: found in it.
         factor: by which it is enlarged, so that the result has the wanted micrometres per pixel.
+        light: of the photograph, to be taken out; without it, pixels are as they are.
 
     Returns:
         uint8 ``(450, 450, 3)``, or larger where the cell would not fit; no pixel inside is black.
@@ -73,7 +77,9 @@ def cut_out(image: np.ndarray, cell: FoundCell, factor: float = 1.0) -> np.ndarr
     x, y, width, height = cell.box
     size = max(round(width * factor), 1), max(round(height * factor), 1)
     how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    pixels = cv2.resize(image[y : y + height, x : x + width], size, interpolation=how)
+    part = image[y : y + height, x : x + width]
+    part = part if light is None else light.even(part, x, y)
+    pixels = cv2.resize(part, size, interpolation=how)
     smooth = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
     inside = cv2.resize(cell.mask.astype(np.float32), size, interpolation=smooth) >= 0.5
     side = max(SIDE, *size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -21,6 +21,18 @@ app = typer.Typer(name="cells", help="Cells: cut them out of photographs.", rich
 PixelSize = Annotated[
     float | None,
     typer.Option(metavar="MICROMETRES", help="Of a pixel of the photographs; else by their red cells."),
+]
+
+
+FlatField = Annotated[
+    bool,
+    typer.Option(
+        "--flat-field/--no-flat-field", help="Even out the light of each photograph and make it white."
+    ),
+]
+Normalise = Annotated[
+    Literal["none", "reinhard", "macenko"],
+    typer.Option(help="Bring the stain of each photograph's cells to C-NMC's."),
 ]
 
 
@@ -41,6 +53,8 @@ def extract(
         str | None,
         typer.Option(metavar="BUNDLE", help="Cut at the scale that this bundle assumes; else C-NMC's."),
     ] = None,
+    flat_field: FlatField = False,
+    normalise: Normalise = "none",
     subject: Annotated[str | None, typer.Option(metavar="ID", help="Whose blood it is.")] = None,
     as_json: Json = False,
 ) -> int:
@@ -54,7 +68,9 @@ def extract(
     from leukoscope.cohort.smears import SmearSettings
 
     target = _assumed_by(bundle) or CNMC_MICROMETRES_PER_PIXEL
-    settings = SmearSettings(pixel_size=pixel_size, target_pixel_size=target)
+    settings = SmearSettings(
+        pixel_size=pixel_size, target_pixel_size=target, flat_field=flat_field, normalise=normalise
+    )
     with keeping(f"the photographs that were finished are in {out}"):
         done = extract_cells(smears, out, settings, subject_id=subject)
     if as_json:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from leukoscope.cli.bundle import BundleName
-from leukoscope.cli.cells import PixelSize
+from leukoscope.cli.cells import FlatField, Normalise, PixelSize
 from leukoscope.cli.explain import print_explained
 from leukoscope.cli.failures import FAILED, keeping
 from leukoscope.cli.output import Json, print_json, print_table
@@ -78,6 +78,8 @@ def predict(
         bool, typer.Option("--smear", help="INPUTs are photographs of smears: judge the white cells in them.")
     ] = False,
     pixel_size: PixelSize = None,
+    flat_field: FlatField = False,
+    normalise: Normalise = "none",
     explain: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Also maps of what each answer rests on, as explain makes them."),
@@ -99,7 +101,9 @@ def predict(
     from leukoscope.inference.predict import predict as predict_cells
 
     _check(explain, resume, out, inputs)
-    photographs = _smear(smear, pixel_size, explain, inputs)
+    photographs = _smear(
+        smear, explain, inputs, pixel_size=pixel_size, flat_field=flat_field, normalise=normalise
+    )
     with keeping(_kept(out, engine)):
         done = predict_cells(
             bundle,
@@ -154,19 +158,27 @@ def _check(explain: Path | None, resume: bool, out: str | None, inputs: list[str
 
 
 def _smear(
-    smear: bool, pixel_size: float | None, explain: Path | None, inputs: list[str]
+    smear: bool,
+    explain: Path | None,
+    inputs: list[str],
+    *,
+    pixel_size: float | None,
+    flat_field: bool,
+    normalise: str,
 ) -> SmearSettings | None:
     """How photographs are read; None where the inputs are cells."""
     from leukoscope.cohort.smears import SmearSettings
 
-    if not smear and pixel_size is not None:
-        raise UsageError("--pixel-size is of photographs", hint="add --smear, or leave it out")
+    given = {"--pixel-size": pixel_size, "--flat-field": flat_field, "--normalise": normalise != "none"}
+    if not smear and (named := [name for name, value in given.items() if value]):
+        raise UsageError(f"{named[0]} is of photographs", hint="add --smear, or leave it out")
     if smear and (explain is not None or "-" in inputs):
         raise UsageError(
             "--smear takes files and folders, and no --explain",
             hint="cells extract writes the cells; then explain them",
         )
-    return SmearSettings(pixel_size=pixel_size) if smear else None
+    settings = SmearSettings(pixel_size=pixel_size, flat_field=flat_field, normalise=normalise)
+    return settings if smear else None
 
 
 def _tell_of_photographs(done: Predicted) -> None:

@@ -9,7 +9,7 @@ read and scaled.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +19,6 @@ import polars as pl
 
 from leukoscope.cells.photograph import Drawn, draw_overlay, read_photograph
 from leukoscope.cells.quality import examine
-from leukoscope.cells.scale import Scale
 from leukoscope.cells.segmentation.found import FoundCell
 from leukoscope.cohort.manifest import COLUMNS, Manifest
 from leukoscope.cohort.photographs import Scales, listed, named
@@ -30,7 +29,6 @@ from leukoscope.cohort.smears import (
     SmearCell,
     SmearSettings,
     cells_of,
-    num_windows,
 )
 from leukoscope.core.files import atomic, sha256_bytes, write_json
 from leukoscope.core.progress import progress
@@ -119,7 +117,8 @@ class _Work:
         rows: list[dict[str, Any]] = []
         drawn: list[Drawn] = []
         try:
-            for number, found in enumerate(self._find(image, scale, path.name), start=1):
+            cells = cells_of(image, scale, self.settings, title=path.name)
+            for number, found in enumerate(cells, start=1):
                 cell_id = f"{photograph_id}_{number}"
                 drawn.append(Drawn(found.cell.outline, found.cell.flags))  # the masks take too much
                 rows.append(
@@ -134,15 +133,6 @@ class _Work:
             raise
         self.rows += rows
         self.photographs.append(Photograph.of(photograph_id, path, scale, [one.flags for one in drawn]))
-
-    def _find(self, image: np.ndarray, scale: Scale, name: str) -> Iterator[SmearCell]:
-        """With progress of its own where the photograph is large."""
-        num = num_windows(image, scale)
-        if num == 1:
-            yield from cells_of(image, scale, self.settings)
-            return
-        with progress(f"windows of {name}", num) as bar:
-            yield from cells_of(image, scale, self.settings, done=bar.advance)
 
     def _keep(self, found: SmearCell, cell_id: str) -> dict[str, Any]:
         """Write the picture of one cell; what its row says of that."""

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -12,12 +12,15 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import polars as pl
 
+from leukoscope.cells.light import Light
+from leukoscope.cells.normalisation import Normalisation, cell_pixels, create_normaliser
 from leukoscope.cells.photograph import cut_out
 from leukoscope.cells.scale import CNMC_MICROMETRES_PER_PIXEL, Scale
 from leukoscope.cells.segmentation.found import FoundCell, is_cell, is_single, why_not_judged
 from leukoscope.cells.segmentation.segmenters import create_segmenter
 from leukoscope.cells.segmentation.tiles import segment_by_windows, windows
 from leukoscope.core.config import Config
+from leukoscope.core.progress import progress
 from leukoscope.errors import UsageError
 
 LEAST_PIXEL, MOST_PIXEL = 0.005, 2.0
@@ -31,6 +34,9 @@ class SmearSettings(Config):
         pixel_size: micrometres per pixel of all photographs; None takes it from their red cells.
         target_pixel_size: micrometres per pixel of the cut-out cells.
         segmenter: which one finds the cells.
+        flat_field: the light of each photograph, read from its empty background, becomes even and white.
+        normalise: ``"none"``, or how the stain of the cells of each photograph is brought to C-NMC's: one of
+            :data:`leukoscope.cells.normalisation.NORMALISERS`.
 
     Raises:
         UsageError: for a size beyond :data:`LEAST_PIXEL` and :data:`MOST_PIXEL`, or a name that is not known.
@@ -39,6 +45,8 @@ class SmearSettings(Config):
     pixel_size: float | None = None
     target_pixel_size: float = CNMC_MICROMETRES_PER_PIXEL
     segmenter: str = "stain"
+    flat_field: bool = False
+    normalise: str = "none"
 
     def model_post_init(self, context: Any, /) -> None:
         """Check what a user may have typed."""
@@ -49,6 +57,8 @@ class SmearSettings(Config):
                     hint="a 100x objective gives 0.03 to 0.15, a 40x objective about 0.25",
                 )
         create_segmenter(self.segmenter)
+        if self.normalise != "none":
+            create_normaliser(self.normalise)
 
 
 class Origin(NamedTuple):
@@ -163,13 +173,8 @@ class SmearCell(NamedTuple):
     image: np.ndarray
 
 
-def num_windows(image: np.ndarray, scale: Scale) -> int:
-    """In how many parts a photograph is looked through."""
-    return len(windows(image.shape, scale.micrometres_per_pixel))
-
-
 def cells_of(
-    image: np.ndarray, scale: Scale, settings: SmearSettings, *, done: Callable[[], None] = lambda: None
+    image: np.ndarray, scale: Scale, settings: SmearSettings, *, title: str = ""
 ) -> Iterator[SmearCell]:
     """Everything that was found in a photograph, from the top down; in a large one window by window.
 
@@ -177,19 +182,36 @@ def cells_of(
         image: uint8 ``(H, W, 3)`` RGB, of any size.
         scale: of the photograph; ``pixel_size`` of the settings is not looked at.
         settings: how it is cut.
-        done: called after each of the :func:`num_windows`.
+        title: of the photograph: the progress through the windows of a large one is shown under it.
+
+    Yields:
+        as they are found; with a normalisation when all are.
     """
     factor = scale.micrometres_per_pixel / settings.target_pixel_size
-    for cell in _found(image, scale, settings, done):
-        yield SmearCell(cell, cut_out(image, cell, factor))
+    light = Light.of(image) if settings.flat_field else None
+    cells: Iterable[FoundCell] = _found(image, scale, settings, title)
+    normalisation = Normalisation(None)
+    if settings.normalise != "none":
+        cells = list(cells)
+        normalisation = create_normaliser(settings.normalise).fitted(_stained(image, cells, light))
+    for cell in cells:
+        yield SmearCell(cell, normalisation(cut_out(image, cell, factor, light)))
 
 
-def _found(
-    image: np.ndarray, scale: Scale, settings: SmearSettings, done: Callable[[], None]
-) -> Iterator[FoundCell]:
+def _stained(image: np.ndarray, cells: Iterable[FoundCell], light: Light | None) -> np.ndarray:
+    """Pixels of the cells that a model may judge, of each alike, uint8 ``(N, 3)``."""
+    wanted = [cell for cell in cells if cell.why_not_judged is None]
+    some = [cell_pixels(cut_out(image, cell, light=light)) for cell in wanted]
+    return np.concatenate([*some, np.empty((0, 3), np.uint8)])
+
+
+def _found(image: np.ndarray, scale: Scale, settings: SmearSettings, title: str) -> Iterator[FoundCell]:
     segmenter, pixel = create_segmenter(settings.segmenter), scale.micrometres_per_pixel
-    if num_windows(image, scale) == 1:
+    num = len(windows(image.shape, pixel))
+    if num == 1:
         yield from segmenter.segment(image, pixel)
-        done()
+    elif not title:
+        yield from segment_by_windows(image, segmenter, pixel)
     else:
-        yield from segment_by_windows(image, segmenter, pixel, done=done)
+        with progress(f"windows of {title}", num) as bar:
+            yield from segment_by_windows(image, segmenter, pixel, done=bar.advance)

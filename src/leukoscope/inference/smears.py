@@ -70,7 +70,8 @@ class SmearPart:
     def _cells_in(self, photograph_id: str, path: Path, image: np.ndarray) -> Iterator[CellInput]:
         scale = self._scales.of(image)
         name, flags = printable(path.as_posix()), list[tuple[str, ...]]()
-        for number, found in enumerate(cells_of(image, scale, self._settings), start=1):
+        cells = cells_of(image, scale, self._settings, title=path.name)
+        for number, found in enumerate(cells, start=1):
             flags.append(found.cell.flags)
             if found.cell.is_cell:
                 cell_id = printable(f"{photograph_id}_{number}")
