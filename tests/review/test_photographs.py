@@ -148,14 +148,18 @@ def test_a_size_of_pixels_that_cannot_be_is_refused(room, smear):
 # Looked through
 
 
-def test_its_cells_are_those_that_the_same_code_finds(room, smear):
+@pytest.mark.parametrize("treatment", [{}, {"flat_field": True, "normalise": "reinhard"}])
+def test_its_cells_are_those_that_the_same_code_finds(room, smear, treatment):
+    with room.database.write() as session:
+        change_room_settings(session, room.administrator, treatment)
     case_id = new_case(room)
     send(room, case_id, [("field.png", smear)], pixel_size=0.1)
     assert room.worker.work_once()
     photograph, cells = only_photograph(room, case_id), cells_in(room, case_id)
     settings = SmearSettings(**photograph.settings)
+    assert settings == SmearSettings(pixel_size=0.1, **treatment)
     scale = photograph.micrometres_per_pixel, photograph.scale_source
-    assert scale == (0.1, "given") and settings.pixel_size == 0.1
+    assert scale == (0.1, "given")
     found = [one for one in cells_of(decode(smear), Scale(*scale), settings) if is_cell(one.cell.flags)]
     assert len(found) == photograph.num_cells == len(cells) >= 6
     with room.database.read() as session:

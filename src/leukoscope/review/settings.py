@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 from pydantic_core import SchemaError
@@ -117,7 +117,7 @@ class RoomSettings(Config):
     failures_until_locked: int = Field(5, ge=3, le=20)
     locked_minutes: int = Field(15, ge=1, le=1440)
     flat_field: bool = SmearSettings().flat_field
-    normalise: Literal["none", "reinhard", "macenko"] = SmearSettings().normalise
+    normalise: str = SmearSettings().normalise
 
     def check_pseudonym(self, text: str) -> str:
         """The pseudonym, without blanks around it.
@@ -183,13 +183,15 @@ def change_room_settings(session: Session, actor: Actor, changes: dict[str, Any]
 
     Raises:
         ForbiddenError: for anybody but an administrator.
-        UsageError: for a pattern that is none, a laboratory of several lines, or a bundle that is not kept.
+        UsageError: for a pattern that is none, a laboratory of several lines, a bundle that is not kept, or
+            an unknown way to normalise.
         ConfigError: for an unknown setting or a wrong value.
     """
     actor.need("administer")
     before = room_settings(session)
     after = parse(RoomSettings, before.model_dump() | changes, where="settings")
     fits(after.pseudonym_pattern, "")
+    SmearSettings(flat_field=after.flat_field, normalise=after.normalise)
     one_line(after.laboratory, "a name of the laboratory", most=200, least=0)
     if after.bundle_id and session.get(StoredBundle, after.bundle_id) is None:
         raise UsageError(f"no model {after.bundle_id} is kept here", hint="start the server with it once")

@@ -231,7 +231,7 @@ def _read_with(settings: dict[str, Any]) -> str:
     'White cells were found by their stain. The light was left as it was. The stain was not normalised.'
     """
     size = settings.get("target_pixel_size")
-    light = "evened out by the empty background" if settings["flat_field"] else "left as it was"
+    light = "made even and white by the empty background" if settings["flat_field"] else "left as it was"
     return (
         f"White cells were found by their stain{f' and brought to {size:g} µm per pixel' if size else ''}. "
         f"The light was {light}. "

@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 import uuid
 from datetime import timedelta
-from functools import partial
 from threading import Event, Thread
 
 import numpy as np
@@ -41,6 +40,7 @@ from leukoscope.review.store.tables import Case, Cell, Cut, Image, Job, Photogra
 log = logging.getLogger(__name__)
 
 HELD_FOR = timedelta(seconds=60)
+HELD_FOR_PHOTOGRAPH = timedelta(minutes=30)
 MOST_ATTEMPTS = 5
 """Without a chunk read: then it is the job that ends its workers."""
 
@@ -211,15 +211,15 @@ class Worker:
         settings = SmearSettings(
             **photograph.settings | {"target_pixel_size": target or CNMC_MICROMETRES_PER_PIXEL}
         )
-        sha256 = photograph.image.stored_sha256 or ""
-        looked = self._looker.look(sha256, settings, others, done=partial(self._hold_on, job_id))
+        self._hold_longer(job_id)
+        looked = self._looker.look(photograph.image.stored_sha256 or "", settings, others)
         return self._keep_cuts(job_id, photograph.photograph_id, looked)
 
-    def _hold_on(self, job_id: int) -> None:
-        """A large photograph takes longer than a hold lasts."""
+    def _hold_longer(self, job_id: int) -> None:
+        """A large photograph takes minutes."""
         with self._database.write() as session:
             mine = (Job.job_id == job_id) & (Job.holder == self._name)
-            session.execute(update(Job).where(mine).values(held_until=utc_now() + HELD_FOR))
+            session.execute(update(Job).where(mine).values(held_until=utc_now() + HELD_FOR_PHOTOGRAPH))
 
     def _keep_cuts(self, job_id: int, photograph_id: int, looked: Looked) -> bool:
         """Write down all that was found in a photograph at once: nothing of it twice, nothing lost."""

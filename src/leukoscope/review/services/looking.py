@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -59,37 +59,27 @@ class Looker:
         self._images, self._places = images, places
         self._scales = lru_cache(maxsize=4)(Scales)  # which measures red cells of others at most once
 
-    def look(
-        self,
-        sha256: str,
-        settings: SmearSettings,
-        others: Sequence[str],
-        *,
-        done: Callable[[], None] = lambda: None,
-    ) -> Looked:
+    def look(self, sha256: str, settings: SmearSettings, others: Sequence[str]) -> Looked:
         """Everything that is in a photograph. The same photograph and settings give the same cuts.
 
         Args:
             sha256: of the photograph.
             settings: how it is read.
             others: the hashes of all photographs that its scale may be known by, with its own.
-            done: called after each part of it.
         """
         try:
-            return self._look(sha256, settings, others, done)
+            return self._look(sha256, settings, others)
         except LeukoscopeError as error:
             return Looked(settings, problem=getattr(error, "reason", error.message))
 
-    def _look(
-        self, sha256: str, settings: SmearSettings, others: Sequence[str], done: Callable[[], None]
-    ) -> Looked:
+    def _look(self, sha256: str, settings: SmearSettings, others: Sequence[str]) -> Looked:
         image = self._images.photograph(sha256)
         paths = tuple(self._images.path(other) for other in others)
         scale = self._scale(settings.pixel_size, paths, image)
         if self._places is not None:
             self._places.keep_overview(sha256, image)
         cuts, flags = list[FoundCut](), Counter[str]()
-        for found in cells_of(image, scale, settings, done=done):
+        for found in cells_of(image, scale, settings):
             flags.update(found.cell.flags)
             if found.cell.is_cell:
                 cuts.append(self._keep(sha256, image, found))

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
+from leukoscope.cells.normalisation import NORMALISERS
 from leukoscope.errors import LeukoscopeError, UsageError
 from leukoscope.review.room import Room
 from leukoscope.review.routes.asking import Asking, Changing, RoomOf, Who, page
@@ -21,12 +22,9 @@ SAMPLES = ("PT-0042", "2026-117", "A17", "H 10", "Anna Meier")
 
 FIELDS = tuple(name for name in RoomSettings.model_fields if name != "bundle_id")
 CHOICES = {
-    "flat_field": {"true": "evened out by the empty background", "false": "left as it is"},
-    "normalise": {
-        "none": "left as it is",
-        "reinhard": "brought to C-NMC's, by mean and spread of colours (Reinhard)",
-        "macenko": "brought to C-NMC's, by its two dyes (Macenko)",
-    },
+    "flat_field": {"false": "left as it is", "true": "made even and white, by the empty background"},
+    "normalise": {"none": "left as it is"}
+    | {name: f"brought to C-NMC's, in the way of {name.title()}" for name in NORMALISERS.names()},
 }
 """What can be chosen, and how it is said."""
 WHOLE_NUMBERS = ("session_idle_minutes", "session_hours", "failures_until_locked", "locked_minutes")

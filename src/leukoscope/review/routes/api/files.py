@@ -34,6 +34,7 @@ from leukoscope.review.services.intake import add_images, check_open
 from leukoscope.review.services.jobs import jobs_of
 from leukoscope.review.services.receiving import received
 from leukoscope.review.services.sent import kind_of, pixel_size
+from leukoscope.review.services.uploads import CELL
 from leukoscope.review.store.tables import Image
 
 router = APIRouter(tags=["files"])
@@ -117,7 +118,7 @@ class Sent(NamedTuple):
     @property
     def told(self) -> str:
         """What is said of the files."""
-        return f", {self.kind}s" + (f" of {self.pixel_size} micrometres" if self.pixel_size else "")
+        return f", {self.kind}s of {self.pixel_size} micrometres" if self.kind != CELL else ""
 
 
 MULTIPART = {

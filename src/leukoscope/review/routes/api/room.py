@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from pydantic import Field, Strict
 
+from leukoscope.cells.normalisation import NORMALISERS
 from leukoscope.review.audit import Head
 from leukoscope.review.routes.api.shapes import LARGEST_ID, NO_NUL, Asked, Day, Id, Line, Told, failures
 from leukoscope.review.routes.asking import MayAdminister, MayAudit, RoomOf
@@ -18,7 +19,8 @@ from leukoscope.review.settings import change_room_settings, room_settings
 router = APIRouter(tags=["administration"])
 
 Whole = Annotated[int, Strict()]
-Normalise = Literal["none", "reinhard", "macenko"]
+WAYS = ("none", *NORMALISERS.names())
+Normalise = Annotated[str, Field(json_schema_extra={"enum": list(WAYS)})]
 
 
 class SettingsTold(Told):
