@@ -89,7 +89,7 @@ def _page(
 def _meaning(found: Look, info: BundleInfo) -> dict[str, object]:
     row = found.cell.row
     return {
-        "probability": meaning.probability(row, info),
+        "probability": meaning.probability(row, info, is_apart=bool(found.cell.apart)),
         "thresholds": meaning.thresholds(_point(found.case, info)),
         "why_open": meaning.why_open(found.cell.reason),
         "novelty": meaning.novelty(row, info),

@@ -48,11 +48,19 @@ class Flag(NamedTuple):
     forbids: bool
 
 
-def probability(row: Row, info: BundleInfo) -> list[str]:
-    """What the calibrated probability of a blast means, and what it was before calibration."""
+def probability(row: Row, info: BundleInfo, *, is_apart: bool = False) -> list[str]:
+    """What the calibrated probability of a blast means, and what it was before calibration.
+
+    ``is_apart`` says that the cell was set aside in its photograph: then it means nothing.
+    """
     p, raw = row.get("blast_probability"), row.get("raw_probability")
     if p is None:
         return ["There is no probability: the model was not asked, or could not answer."]
+    if is_apart:
+        return [
+            "The model was asked all the same. It knows single whole lymphoid cells, so that its answer says "
+            "nothing about this one, unless it was set aside wrongly."
+        ]
     who = f" ({info.calibration.subjects})" if info.calibration.subjects else ""
     words = [
         f"Of 100 cells with this value, {_of_hundred(p)} were blasts in the calibration data{who}.",
