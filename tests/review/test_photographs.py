@@ -193,6 +193,23 @@ def test_a_photograph_without_cells_and_one_that_is_lost_are_listed_with_their_r
     assert [image.reason for image in again] == [TWICE, None]
 
 
+def test_a_scale_by_others_is_that_of_the_first_that_needed_it(room):
+    """Fields without red cells beside some that show few: alone none of them says how large a pixel is."""
+    few = [(f"few_{seed}.png", field(seed, red_cells=6)) for seed in range(5)]
+    none = [(f"none_{seed}.png", field(seed, red_cells=0)) for seed in (11, 12)]
+    case_id = new_case(room)
+    send(room, case_id, [*none[:1], *few[:3]])
+    assert room.worker.work_once()
+    send(room, case_id, [*few[3:], *none[1:]])
+    assert room.worker.work_once()
+    with room.database.read() as session:
+        scales = {one.name: one for one in photographs_of(session, case_id)}
+    first, later = scales["none_11.png"], scales["none_12.png"]
+    assert first.scale_source == later.scale_source == "other-photographs"
+    told = [(one.micrometres_per_pixel, one.num_red_cells) for one in (first, later)]
+    assert told[0] == told[1] and told[0][0] == pytest.approx(0.1, rel=0.1)
+
+
 @pytest.mark.parametrize("after", ["_look_through", "_keep"])
 def test_a_worker_that_dies_amid_a_photograph_leaves_exactly_its_cells(room, smear, monkeypatch, after):
     monkeypatch.setattr(jobs, "CHUNK", 2)

@@ -31,6 +31,7 @@ from leukoscope.review.services.cases import settle
 from leukoscope.review.services.cuts import cuts_by_image, note, origin_of
 from leukoscope.review.services.gallery import THUMBNAILS, thumbnail
 from leukoscope.review.services.looking import Looked, Looker
+from leukoscope.review.services.photographs import others_of
 from leukoscope.review.services.places import Places
 from leukoscope.review.store.database import Database
 from leukoscope.review.store.derived import Derived
@@ -203,10 +204,7 @@ class Worker:
     def _look_through(self, job_id: int, case: Case, photograph: Photograph) -> bool:
         """Find and cut out the cells of a photograph; ``False`` where another worker has taken over."""
         with self._database.read() as session:
-            alike = select(Image.stored_sha256).where(
-                Image.case_id == case.case_id, Image.kind == "photograph", Image.stored_sha256.is_not(None)
-            )
-            others = [sha256 or "" for sha256 in session.scalars(alike.order_by(Image.image_id))]
+            others = others_of(session, photograph)
         target = self._bundles.info(case.bundle_id).preprocess.micrometres_per_pixel
         settings = SmearSettings(
             **photograph.settings | {"target_pixel_size": target or CNMC_MICROMETRES_PER_PIXEL}

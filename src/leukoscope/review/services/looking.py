@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +17,8 @@ from leukoscope.review.services.places import Places
 from leukoscope.review.store.images import ImageStore, StoredImage
 
 Outline = list[list[int]]
+OWN = ("given", "red-cells")
+"""Sources of a scale that a photograph has by itself."""
 
 
 class FoundCut(NamedTuple):
@@ -47,6 +48,19 @@ class Looked(NamedTuple):
     problem: str | None = None
 
 
+class Others(NamedTuple):
+    """The photographs of a case, by which the scale of one may be known.
+
+    Attributes:
+        sha256s: all that there are now, with that one.
+        scale: what earlier ones of its size were read with, since they did not show their own: so that it
+            does not hang on how many had come when.
+    """
+
+    sha256s: Sequence[str]
+    scale: Scale | None = None
+
+
 class Looker:
     """Looks through photographs.
 
@@ -59,23 +73,22 @@ class Looker:
         self._images, self._places = images, places
         self._scales = lru_cache(maxsize=4)(Scales)  # which measures red cells of others at most once
 
-    def look(self, sha256: str, settings: SmearSettings, others: Sequence[str]) -> Looked:
-        """Everything that is in a photograph. The same photograph and settings give the same cuts.
+    def look(self, sha256: str, settings: SmearSettings, others: Others) -> Looked:
+        """Everything that is in a photograph. The same arguments give the same cuts.
 
         Args:
             sha256: of the photograph.
             settings: how it is read.
-            others: the hashes of all photographs that its scale may be known by, with its own.
+            others: by which its scale may be known.
         """
         try:
             return self._look(sha256, settings, others)
         except LeukoscopeError as error:
             return Looked(settings, problem=getattr(error, "reason", error.message))
 
-    def _look(self, sha256: str, settings: SmearSettings, others: Sequence[str]) -> Looked:
+    def _look(self, sha256: str, settings: SmearSettings, others: Others) -> Looked:
         image = self._images.photograph(sha256)
-        paths = tuple(self._images.path(other) for other in others)
-        scale = self._scale(settings.pixel_size, paths, image)
+        scale = self._scale(image, settings.pixel_size, others)
         if self._places is not None:
             self._places.keep_overview(sha256, image)
         cuts, flags = list[FoundCut](), Counter[str]()
@@ -85,8 +98,10 @@ class Looker:
                 cuts.append(self._keep(sha256, image, found))
         return Looked(settings, scale, cuts, dict(sorted(flags.items())))
 
-    def _scale(self, given: float | None, paths: tuple[Path, ...], image: np.ndarray) -> Scale:
-        return self._scales(given, paths).of(image)
+    def _scale(self, image: np.ndarray, given: float | None, others: Others) -> Scale:
+        paths = tuple(self._images.path(other) for other in others.sha256s)
+        found = self._scales(given, paths).of(image)
+        return found if found.source in OWN else others.scale or found
 
     def _keep(self, sha256: str, image: np.ndarray, found: SmearCell) -> FoundCut:
         cell = found.cell

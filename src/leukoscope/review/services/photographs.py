@@ -8,9 +8,11 @@ from typing import Any
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, joinedload
 
+from leukoscope.cells.scale import Scale
 from leukoscope.cells.segmentation.found import FLAGS
 from leukoscope.cohort.smears import SmearSettings
 from leukoscope.review.auth.rights import Actor, NotFoundError, case_for
+from leukoscope.review.services.looking import Others
 from leukoscope.review.services.uploads import PHOTOGRAPH
 from leukoscope.review.settings import room_settings
 from leukoscope.review.store.tables import Cell, Cut, Image, Photograph
@@ -99,6 +101,22 @@ def photograph_of(session: Session, actor: Actor, case_id: int, photograph_id: i
             f"there is no photograph {photograph_id} in case {case_id}", hint="go back to the case"
         )
     return found
+
+
+def others_of(session: Session, photograph: Photograph) -> Others:
+    """By which photographs of its case the scale of one may be known."""
+    kept = select(Image.stored_sha256).where(Image.kind == PHOTOGRAPH, Image.stored_sha256.is_not(None))
+    mine = kept.where(Image.case_id == photograph.case_id).order_by(Image.image_id)
+    own = photograph.image
+    earlier = select(Photograph).join(Image, Image.image_id == Photograph.photograph_id)
+    alike = earlier.where(
+        Photograph.case_id == photograph.case_id,
+        Photograph.scale_source == "other-photographs",
+        *(Image.width == own.width, Image.height == own.height),
+    )
+    found = session.scalars(alike.order_by(Photograph.read_at, Photograph.photograph_id).limit(1)).first()
+    known = found and Scale(found.micrometres_per_pixel or 0.0, "other-photographs", found.num_red_cells)
+    return Others([sha256 or "" for sha256 in session.scalars(mine)], known)
 
 
 def cut_of(session: Session, cell: Cell) -> Cut | None:
