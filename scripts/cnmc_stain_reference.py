@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from leukoscope.cells.decode import decode
-from leukoscope.cells.normalisation import Floats, cell_pixels, dyes_of, lab_statistics
+from leukoscope.cells.normalisation import LIGHT, Floats, cell_pixels, dyes_of, lab_statistics
 from leukoscope.cohort.index import list_cells
 from leukoscope.cohort.layouts.listing import Entry, Options
 from leukoscope.cohort.source import ImageSource
@@ -28,6 +28,7 @@ from leukoscope.core.files import sha256_bytes
 
 FEW_CELLS = 20
 TITLES = (
+    *("red", "green", "blue"),
     *("L*", "a*", "b*", "dev.L", "dev.a", "dev.b"),
     *("azure.r", ".g", ".b", "eosin.r", ".g", ".b", "azure", "eosin", "angle"),
 )
@@ -38,6 +39,7 @@ class Stain(NamedTuple):
 
     label: str
     num_cells: int
+    brightest: Floats
     lab_mean: Floats
     lab_deviation: Floats
     dyes: Floats
@@ -45,8 +47,9 @@ class Stain(NamedTuple):
 
 
 class Reference(NamedTuple):
-    """The constants."""
+    """The constants, and the 99.99th percentile of each channel, by which the light is assumed."""
 
+    brightest: Floats
     lab_mean: Floats
     lab_deviation: Floats
     dyes: Floats
@@ -90,17 +93,20 @@ def _different(images: ImageSource, cells: list[Entry], seen: set[str]) -> Itera
 
 
 def _stain(label: str, pictures: list[bytes]) -> Stain:
-    pixels = np.concatenate([cell_pixels(decode(data)) for data in pictures])
-    found = dyes_of(pixels)
+    images = [decode(data) for data in pictures]
+    pixels = np.concatenate([cell_pixels(image) for image in images])
+    found = dyes_of(pixels, LIGHT)
     if found is None:
         raise SystemExit("a subject without two dyes")
-    return Stain(label, len(pictures), *lab_statistics(pixels), *found)
+    brightest = np.percentile(np.concatenate([image[image.any(axis=2)] for image in images]), 99.99, axis=0)
+    return Stain(label, len(pictures), brightest, *lab_statistics(pixels), *found)
 
 
 def reference(stains: list[Stain]) -> Reference:
     """Means over subjects; of deviations the root mean square; dyes of length 1."""
     dyes = np.mean([stain.dyes for stain in stains], axis=0)
     return Reference(
+        np.mean([stain.brightest for stain in stains], axis=0),
         np.mean([stain.lab_mean for stain in stains], axis=0),
         np.sqrt(np.mean([stain.lab_deviation**2 for stain in stains], axis=0)),
         dyes / np.linalg.norm(dyes, axis=1, keepdims=True),
@@ -124,11 +130,13 @@ def print_people(stains: dict[str, Stain]) -> None:
 
 def _row(stain: Stain) -> Floats:
     angle = np.degrees(np.arccos(np.clip(stain.dyes[0] @ stain.dyes[1], -1, 1)))
-    return np.concatenate([stain.lab_mean, stain.lab_deviation, *stain.dyes, stain.strengths, [angle]])
+    return np.concatenate(
+        [stain.brightest, stain.lab_mean, stain.lab_deviation, *stain.dyes, stain.strengths, [angle]]
+    )
 
 
 def _line(name: str, num: int, row: Floats) -> str:
-    return f"{name:>16} {num:>6}" + "".join(f"{value:8.3f}" for value in row)
+    return f"{name:>16} {num:>6}" + "".join(f"{value:8.2f}" for value in row)
 
 
 if __name__ == "__main__":

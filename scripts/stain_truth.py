@@ -5,7 +5,7 @@ usage: stain_truth.py [OUT.npz]
 
 In an environment of its own, for neither is needed by the package:
 
-    python -m venv there && there/bin/pip install torchstain==1.4.1 scikit-image==0.25.2
+    python -m venv there && there/bin/pip install torchstain==1.4.1 scikit-image==0.26.0
     there/bin/python scripts/stain_truth.py
 """
 

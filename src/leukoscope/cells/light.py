@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from leukoscope.cells.measure import find_body, is_segmented, touches_edge
 
 Array = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -23,12 +26,13 @@ for the lamp."""
 _BLOCKS = (6, 8)  # rows and columns in which the background is looked for
 _BACKGROUND_QUANTILE = 0.85
 _ABOVE = 0.015  # a block denser than the surface by this holds no background
+_UNLIT = 0.6  # a block denser than the brightest by this lies outside of a round field of view
 _RIDGE = 0.1 * np.diag([0, 0.5, 0.5, 1, 1, 1])  # without evidence, light is even
 
 _SAMPLE = 100_000  # pixels of a photograph, at most about, from which its light is read
 _NEAR = (0.03, 0.02)  # of the surface in every channel, in density: empty background, at first and then
-_AROUND = 3  # times as far: where a surface lies on cells, there is as much there
 _SHARE = 0.05  # of a photograph is empty, at least
+_BRIGHTER = 0.4  # of that may be brighter: 0.27 at most in BCCD's fields, 0.9 at least in parts full of cells
 _DARKEST = 60  # of a lamp, in any channel: below, noise would be made more than four times as strong
 _DIM = np.float32(np.log10(256 / _DARKEST))
 _COLOURED = 2.2  # times as bright in one channel as in another, at most: more is no lamp
@@ -38,7 +42,7 @@ _OF_VALUES = -np.log10(np.arange(1, 257) / 256).astype(np.float32)
 
 def density_of(image: np.ndarray) -> Array:
     """``-log10((I + 1) / 256)`` of uint8 values, float32 of the same shape: 0 for 255, 2.41 for 0."""
-    return np.asarray(_OF_VALUES[image])
+    return np.take(_OF_VALUES, image)
 
 
 class Surface(NamedTuple):
@@ -81,7 +85,7 @@ def background(image: np.ndarray) -> Surface:
     Args:
         image: uint8 ``(H, W, 3)`` RGB.
     """
-    points, densities = _bright_ends(image)
+    points, densities = _lit(*_bright_ends(image))
     terms = _terms(*points.T)
     weights = np.ones(len(terms))
     for step in range(20):  # first what is denser counts less and less, then not at all
@@ -89,6 +93,12 @@ def background(image: np.ndarray) -> Surface:
         above = (densities - terms @ coefficients).max(axis=1)
         weights = np.where(above < (0.0 if step < 12 else _ABOVE), 1.0, 0.05 if step < 12 else 0.01)
     return Surface(coefficients, (image.shape[0], image.shape[1]))
+
+
+def _lit(points: NDArray[np.float64], densities: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    darkest = densities.max(axis=1)
+    lit = darkest < darkest.min() + _UNLIT
+    return points[lit], densities[lit]
 
 
 def _solved(
@@ -135,9 +145,9 @@ class Light(NamedTuple):
     def of(cls, image: np.ndarray) -> Light:
         """Read the light from the empty background of a photograph.
 
-        That is what lies near a smooth bright surface, no further from it than noise. A photograph without it
-        (cells on black, cells all over, too dark, of one strong colour) is left as it is: what is not known
-        is not corrected. A lamp that is brighter than the camera can see (255) is taken for 255.
+        That is what lies near a smooth surface, no further from it than noise, with hardly anything brighter.
+        A photograph without it (cells on black, cells all over, too dark, of one strong colour) is left as it
+        is: what is not known is not corrected. A lamp brighter than the camera can see is taken for 255.
 
         Args:
             image: the whole photograph, uint8 ``(H, W, 3)`` RGB; of a large one a part of the rows and
@@ -146,12 +156,16 @@ class Light(NamedTuple):
         """
         step = int(np.ceil(np.sqrt(image.shape[0] * image.shape[1] / _SAMPLE)))
         small = np.ascontiguousarray(image[::step, ::step])
+        if _is_cut_out(small):
+            return cls(None)
         seen, surface = density_of(small), background(small)
         for near in _NEAR:
-            away = np.abs(seen - surface.density()).max(axis=2)
-            if not _is_empty(away, near):
+            above = seen - surface.density()
+            empty = cv2.inRange(above, (-near,) * 3, (near,) * 3) > 0
+            brighter = cv2.inRange(above, (-near,) * 3, (np.inf,) * 3) == 0
+            if empty.mean() < _SHARE or brighter.mean() > _BRIGHTER * empty.mean():
                 return cls(None)
-            surface = _through(seen, away < near)
+            surface = _through(seen, empty)
         return cls(surface._replace(shape=image.shape[:2]) if _is_lamp(surface) else None)
 
     def even(self, part: np.ndarray, x: int = 0, y: int = 0) -> np.ndarray:
@@ -175,9 +189,10 @@ class Light(NamedTuple):
         return np.rint(np.minimum(part * gain, 255)).astype(np.uint8)
 
 
-def _is_empty(away: Array, near: float) -> bool:
-    """Whether enough lies near the surface, and more than by the chance of cells of all densities."""
-    return bool((away < near).mean() >= _SHARE and (away < near).sum() * 2 > (away < _AROUND * near).sum())
+def _is_cut_out(image: np.ndarray) -> bool:
+    """Whether this is one thing amid black; a round field of view reaches the edge."""
+    body = find_body(image)
+    return body is not None and is_segmented(image, body) and not touches_edge(image, body)
 
 
 def _through(seen: Array, empty: Bools) -> Surface:
