@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections import Counter
 from dataclasses import replace
 from functools import cache
@@ -30,7 +31,7 @@ from leukoscope.review.services import gallery, jobs, looking
 from leukoscope.review.services.cases import images_of
 from leukoscope.review.services.decisions import approve, decide
 from leukoscope.review.services.differential import by_photograph, differential
-from leukoscope.review.services.intake import TWICE, add_images, known_files, last_kind
+from leukoscope.review.services.intake import TWICE, add_images, count_unsegmented, known_files, last_kind
 from leukoscope.review.services.jobs import Worker
 from leukoscope.review.services.photographs import cuts_of, photographs_of, reason
 from leukoscope.review.services.places import Places, surroundings_of
@@ -138,6 +139,34 @@ def test_a_photograph_that_cannot_be_taken_is_listed_with_its_reason(room, smear
 def test_a_photograph_cut_short_is_refused(room, smear):
     (image,) = send(room, new_case(room), [("x.png", smear[: len(smear) // 2])])
     assert image.reason and image.stored_sha256 is None
+
+
+def test_a_zip_of_photographs_gives_each_of_them(room, smear, cells):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, data in (("a/one.png", smear), ("two.png", field(1)), (cells[0][0], cells[0][1])):
+            archive.writestr(name, data)
+    images = send(room, new_case(room), [("smears.zip", packed.getvalue())])
+    assert [(image.name, image.kind) for image in images[:2]] == [
+        ("one.png", "photograph"),
+        ("two.png", "photograph"),
+    ]
+    assert [image.reason is None for image in images] == [True, True, False]
+
+
+def test_a_small_photograph_that_was_sent_as_a_cell_is_pointed_out(room, read_case, smear):
+    with room.database.read() as session:
+        assert count_unsegmented(session, read_case) == 0
+    send(room, read_case, [("field.png", smear)], kind="cell")
+    assert room.worker.work_once()
+    with room.database.read() as session:
+        assert count_unsegmented(session, read_case) == 1
+        wrong = session.scalars(select(Cell).where(Cell.reason == "quality: not-segmented")).one()
+    act(room, decide, read_case, [wrong.cell_id], "rejected")
+    with room.database.read() as session:
+        assert count_unsegmented(session, read_case) == 0
+    (right,) = send(room, read_case, [("field.png", smear)])
+    assert right.reason is None
 
 
 def test_a_size_of_pixels_that_cannot_be_is_refused(room, smear):
@@ -340,7 +369,7 @@ def test_what_was_set_aside_is_confirmed_in_bulk_and_nothing_else_with_it(room, 
         ids = gallery.cell_ids(session, mixed, gallery.View("indeterminate", apart="not lymphoid"))
     said = {block.apart: block.words for block in blocks if "indeterminate" in block.tabs}
     assert said["not lymphoid"] == "2 cells set aside as not lymphoid are not confirmed"
-    assert said["not single"] == "1 cell set aside as no single cells is not confirmed"
+    assert said["not single"] == "1 cell set aside as not single is not confirmed"
     assert "not settled" in said["others"]
     assert parts["not lymphoid"] == (2, 2) and set(ids) == {cells[0].cell_id, cells[2].cell_id}
     assert act(room, approve, mixed, "indeterminate", apart="not lymphoid")

@@ -150,6 +150,7 @@ def show(
         num_images=num_images,
         smears=smears,
         kind=kind,
+        pixel_size=smears[-1].settings.get("pixel_size") if smears else None,
         num_unsegmented=num_unsegmented,
         twice=[image for image in refused if image.reason == TWICE],
         unread=[image for image in refused if image.reason != TWICE],

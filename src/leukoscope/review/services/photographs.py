@@ -115,8 +115,10 @@ def others_of(session: Session, photograph: Photograph) -> Others:
         *(Image.width == own.width, Image.height == own.height),
     )
     found = session.scalars(alike.order_by(Photograph.read_at, Photograph.photograph_id).limit(1)).first()
-    known = found and Scale(found.micrometres_per_pixel or 0.0, "other-photographs", found.num_red_cells)
-    return Others([sha256 or "" for sha256 in session.scalars(mine)], known)
+    sha256s = [sha256 or "" for sha256 in session.scalars(mine)]
+    if found is None or found.micrometres_per_pixel is None:
+        return Others(sha256s)
+    return Others(sha256s, Scale(found.micrometres_per_pixel, "other-photographs", found.num_red_cells))
 
 
 def cut_of(session: Session, cell: Cell) -> Cut | None:

@@ -18,10 +18,9 @@ from leukoscope.review.services.cases import settle
 from leukoscope.review.services.intake import ConflictError
 from leukoscope.review.services.parts import OTHERS
 from leukoscope.review.store.database import Database
-from leukoscope.review.store.tables import DECISIONS, Case, Cell, Signature, User, utc_now
+from leukoscope.review.store.tables import APART, DECISIONS, Case, Cell, Signature, User, utc_now
 
 OPEN = "indeterminate"
-SET_ASIDE = {"not lymphoid": "not lymphoid", "not single": "no single cells"}
 
 
 class Block(NamedTuple):
@@ -56,10 +55,10 @@ def blocking(session: Session, case: Case) -> list[Block]:
     if num := apart[""]:
         words = f"{num:,} indeterminate {'cell is' if num == 1 else 'cells are'} not settled"
         blocks.append(Block(words, {OPEN: num}, OTHERS if len(apart) > 1 else ""))
-    for kind, what in SET_ASIDE.items():
+    for kind in APART:
         if num := apart[kind]:
             words = (
-                f"{num:,} {'cell' if num == 1 else 'cells'} set aside as {what} {'is' if num == 1 else 'are'}"
+                f"{num:,} {'cell' if num == 1 else 'cells'} set aside as {kind} {'is' if num == 1 else 'are'}"
             )
             blocks.append(Block(f"{words} not confirmed", {OPEN: num}, kind))
     if num := sum(waiting.values()):
