@@ -3,14 +3,15 @@
     python benchmarks/review.py load    [--users 16] [--cells 5000] [--minutes 2]
     python benchmarks/review.py upload  [--cells 2000]
     python benchmarks/review.py memory  [--users 16] [--cells 5000] [--minutes 10]
+    python benchmarks/review.py cost    [--cells 5000]
 
 Each starts a real ``leukoscope serve`` with an empty data folder and ends by itself. ``load`` and ``memory``:
 people at their browsers review one case of 5,000 cells, each a second or so after the last answer, with the
 looks that an open gallery takes by itself, while a job reads another case all the time; afterwards every
 acknowledged decision must be in the database and the audit trail must hold. ``upload``: 2,000 files, 24 a
-request on two connections as the page sends them, until the last cell is read. People and server share the
-machine. ``--images FOLDER`` takes real cells in place of drawn ones, ``--keep FOLDER`` writes the JSON
-elsewhere.
+request on two connections as the page sends them, until the last cell is read. ``cost``: what the server
+spends of a processor on one request of each kind. People and server share the machine. ``--images FOLDER``
+takes real cells in place of drawn ones, ``--keep FOLDER`` writes the JSON elsewhere.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from leukoscope.review.audit import verify
 from leukoscope.review.store.database import Database
 from leukoscope.review.store.tables import Cell, Decision, Job
 from record import RESULTS, keep, once
+from reviewing.cost import costs
 from reviewing.files import FILES_AT_ONCE, Sender, cells, endless
 from reviewing.people import PAGES, Noted, Person
 from reviewing.server import Server, Taken
@@ -41,6 +43,8 @@ from reviewing.server import Server, Taken
 LIMITS = {"load": 300, "upload": 90, "memory": 1.1}
 """p95 of pages in milliseconds; seconds for 2,000 cells; memory at the end, times that at the start."""
 SAMPLES = 120
+REQUESTS = 300
+"""Of each kind; a processor's time is told in hundredths of a second."""
 AHEAD = 200
 """Cells that always wait to be read."""
 
@@ -229,6 +233,17 @@ def memory(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     }
 
 
+def cost(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """What each kind of request costs the server."""
+    paths = cells(options.images, options.cells, folder / "cells")
+    with Server(folder / "room", options.bundle) as server:
+        sender = Sender(server.address, server.make_people(1)[0])
+        case = sender.make_case("reviewed")
+        sender.send_all(case, paths)
+        sender.wait(case)
+        return {"cells": len(paths), "processor_ms": costs(server, sender, case, REQUESTS)}
+
+
 def _thirds(values: Sequence[float]) -> list[float]:
     """The means of the first and of the last third.
 
@@ -239,11 +254,14 @@ def _thirds(values: Sequence[float]) -> list[float]:
     return [round(fmean(values[:third]), 1), round(fmean(values[-third:]), 1)]
 
 
+PARTS = {"load": load, "upload": upload, "memory": memory, "cost": cost}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("part", choices=("load", "upload", "memory"))
+    parser.add_argument("part", choices=tuple(PARTS))
     parser.add_argument("--users", type=int, default=16)
     parser.add_argument("--cells", type=int)
     parser.add_argument("--minutes", type=float)
@@ -254,7 +272,7 @@ def main() -> None:
     options.cells = options.cells or (2000 if options.part == "upload" else 5000)
     options.minutes = options.minutes or (10 if options.part == "memory" else 2)
     with tempfile.TemporaryDirectory() as scratch:
-        found = {"load": load, "upload": upload, "memory": memory}[options.part](options, Path(scratch))
+        found = PARTS[options.part](options, Path(scratch))
     found["images"] = "drawn" if options.images is None else "real"
     path = keep("review", options.part, {"bundle": options.bundle} | found, folder=options.keep)
     shown = {name: value for name, value in found.items() if name != "memory_mb"}

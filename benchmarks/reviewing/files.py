@@ -45,20 +45,20 @@ class Sender:
     """Somebody who makes cases and uploads files."""
 
     def __init__(self, address: str, name: str) -> None:
-        self._client = httpx.Client(base_url=address, timeout=120)
-        answer = self._client.post("/sign-in", data={"username": name, "password": PASSWORD})
+        self.client = httpx.Client(base_url=address, timeout=120)
+        answer = self.client.post("/sign-in", data={"username": name, "password": PASSWORD})
         assert answer.status_code == 303, answer.text
-        word = re.findall(r'data-csrf="([^"]+)"', self._client.get("/").text)[0]
-        self._client.headers["X-CSRF-Token"] = word
+        word = re.findall(r'data-csrf="([^"]+)"', self.client.get("/").text)[0]
+        self.client.headers["X-CSRF-Token"] = word
 
     def make_case(self, subject_id: str) -> str:
-        answer = self._client.post("/cases", data={"subject_id": subject_id, "team_id": "1"})
+        answer = self.client.post("/cases", data={"subject_id": subject_id, "team_id": "1"})
         assert answer.status_code == 303, answer.text
         return answer.headers["location"]
 
     def send(self, case: str, files: Sequence[tuple[str, bytes]]) -> list[str]:
         """Upload some; the reasons of those that were not taken."""
-        answer = self._client.post(f"{case}/files", files=[("files", file) for file in files])
+        answer = self.client.post(f"{case}/files", files=[("files", file) for file in files])
         if answer.status_code != 200:
             return [f"{answer.status_code} {answer.text[:200]}"]
         return [file["reason"] for file in answer.json()["files"] if file["reason"]]
@@ -76,7 +76,7 @@ class Sender:
 
     def state(self, case: str) -> str:
         """What the case's page says of it."""
-        return re.findall(r'<span class="mark ([^" ]+)">', self._client.get(case).text)[0]
+        return re.findall(r'<span class="mark ([^" ]+)">', self.client.get(case).text)[0]
 
     def wait(self, case: str, *, every: float = 1.0) -> None:
         """Until its cells were read."""

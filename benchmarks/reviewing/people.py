@@ -136,7 +136,8 @@ class Person:
         if answer.status_code != 200:
             return None
         document: dict[str, Any] = answer.json()
-        self._version = document["version"]
+        if document["version"] == self._version + 1:  # else the next look sees that others were here
+            self._version = document["version"]
         return document
 
     async def _ask(

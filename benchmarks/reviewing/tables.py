@@ -14,12 +14,13 @@ WHAT = {
     "undo": "an undo",
     "cell": "one cell",
     "image": "an image (no page)",
+    "known": "an image that the browser has (304)",
 }
 
 
 def _rows(found: Found) -> list[list[str]]:
-    part = {"load": _load, "upload": _upload, "memory": _memory}[found["name"]]
-    limits = [limit_words(target) for target in targets(found)]
+    part = {"load": _load, "upload": _upload, "memory": _memory, "cost": _cost}[found["name"]]
+    limits = [limit_words(target) for target in targets(found)] or [""]
     return [[*row, limits[0] if place == 0 else ""] for place, row in enumerate(part(found))]
 
 
@@ -69,8 +70,18 @@ def _memory(found: Found) -> list[list[str]]:
     return [[_who(found), *row] for row in rows]
 
 
+def _cost(found: Found) -> list[list[str]]:
+    who = f"one after another, {found['cells']:,} cells"
+    return [
+        [who, f"{WHAT[kind]}, of a processor", f"{taken:.1f} ms"]
+        for kind, taken in found["processor_ms"].items()
+    ]
+
+
 def targets(found: Found) -> list[Target]:
     """What was asked for in numbers."""
+    if found["name"] == "cost":
+        return []
     if found["name"] == "load":
         return [Target("review room, pages, p95", found["p95"], found["limit_ms"], "ms", at_most=True)]
     if found["name"] == "upload":

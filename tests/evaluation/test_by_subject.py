@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from scipy.stats import binomtest
 
-from leukoscope.evaluation.by_subject import by_subject, wilson
+from leukoscope.evaluation.by_subject import by_subject, wilson, wilson_of
 
 
 @pytest.fixture
@@ -69,3 +69,4 @@ def test_the_interval_is_that_of_scipy(trials):
         ).row(0)
         expected = binomtest(successes, trials).proportion_ci(method="wilson")
         assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+        assert wilson_of(successes, trials) == (low, high)  # to the last bit, as in signed reports

@@ -327,6 +327,22 @@ def test_two_people_see_each_others_steps_and_a_signed_case_says_so(page, live, 
     assert barriers(page) == []
 
 
+def test_a_step_of_ones_own_hides_no_step_of_others_and_asks_for_nothing_twice(page, live, signer, files):
+    case_id = drawn_case(live, signer, files, 10, "P-MEANWHILE")
+    open_gallery(page, live, case_id)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    with live.room.database.write() as session:
+        blasts = Cell.case_id == case_id, Cell.decision == "blast"
+        mine = list(session.scalars(select(Cell.cell_id).where(*blasts).order_by(Cell.blast_probability)))
+        decide(session, signer, case_id, mine[:2], "normal")
+    page.keyboard.press("b")  # to the first of the list, the most suspicious one
+    until(page, f"document.querySelectorAll('#canvas .tile').length === {len(mine) - 2}")
+    until(page, "document.querySelectorAll('#canvas .tile.done').length === 1")
+    assert sum("/order?" in url for url in asked) == 1
+    assert not any("version=-1" in url for url in asked)  # how the case stands came with the step
+
+
 def test_one_cell_by_keys_and_back_to_the_same_place(page, live, signer, files):
     case_id = drawn_case(live, signer, files, 200, "P-CLOSE")
     open_gallery(page, live, case_id, tab="normal", order="position")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from typing import Any
+
 import polars as pl
 
 from leukoscope.cells.segmentation.found import NO_CELL_AT_ALL, NOT_A_LYMPHOID_CELL, NOT_A_SINGLE_CELL
@@ -70,11 +74,24 @@ def wilson(successes: pl.Expr, trials: pl.Expr, *, z: float = Z_95) -> tuple[pl.
     (0.4902, 0.9433)
     """
     n = trials.cast(pl.Float64)
-    share = successes / n
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z * (share * (1 - share) / n + z**2 / (4 * n**2)).sqrt() / (1 + z**2 / n)
+    low, high = _ends(successes / n, n, z, pl.Expr.sqrt)
     known = trials > 0
-    return (
-        pl.when(known).then((centre - half).clip(0.0, 1.0)),
-        pl.when(known).then((centre + half).clip(0.0, 1.0)),
-    )
+    return pl.when(known).then(low.clip(0.0, 1.0)), pl.when(known).then(high.clip(0.0, 1.0))
+
+
+def wilson_of(successes: int, trials: int) -> tuple[float, float] | tuple[None, None]:
+    """The same of two numbers, at once: Polars shares even these out to threads, and waits for them.
+
+    >>> tuple(round(end, 4) for end in wilson_of(8, 10)), wilson_of(0, 0)
+    ((0.4902, 0.9433), (None, None))
+    """
+    if not trials:
+        return None, None
+    low, high = _ends(successes / trials, float(trials), Z_95, math.sqrt)
+    return max(0.0, low), min(1.0, high)
+
+
+def _ends(share: Any, n: Any, z: float, root: Callable[[Any], Any]) -> tuple[Any, Any]:
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z * root(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
+    return centre - half, centre + half

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
 from leukoscope import __version__
 from leukoscope.review.room import Room
@@ -19,6 +20,7 @@ from leukoscope.review.routes import (
     door,
     failures,
     gallery,
+    images,
     learning,
     photographs,
     reports,
@@ -28,6 +30,15 @@ from leukoscope.review.routes import (
 from leukoscope.review.routes.api import version_1
 from leukoscope.review.routes.headers import Guard
 from leukoscope.review.routes.limits import BodyLimit
+from leukoscope.review.routes.turns import Turns
+
+
+class _Application(FastAPI):
+    """Guarded from outside of all that FastAPI adds, so that an answer to an error that nobody expected has
+    the headers of every other."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return Guard(super().build_middleware_stack(), self.state.room.settings)
 
 
 def create_app(room: Room) -> FastAPI:
@@ -39,7 +50,7 @@ def create_app(room: Room) -> FastAPI:
         yield
         room.worker.stop()
 
-    app = FastAPI(
+    app = _Application(
         title="Leukoscope",
         version=__version__,
         summary=version_1.SUMMARY,
@@ -51,10 +62,10 @@ def create_app(room: Room) -> FastAPI:
         redirect_slashes=False,  # such a redirect would go to whatever host a request names
         lifespan=at_work,
     )
-    app.state.room = room
+    app.state.room, app.state.turns = room, Turns.of_a_server()
     app.add_middleware(BodyLimit, room=room)
-    app.add_middleware(Guard, settings=room.settings)
     failures.install(app)
+    app.router.routes.append(images.route)  # first: most requests are for images
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     for part in (
         door,

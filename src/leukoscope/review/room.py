@@ -7,6 +7,7 @@ from pathlib import Path
 
 from leukoscope.bundle.read import Bundle, open_bundle
 from leukoscope.review.auth.accounts import has_accounts, invite_first
+from leukoscope.review.auth.attempts import Attempts
 from leukoscope.review.auth.local import local_actor
 from leukoscope.review.auth.secrets import fresh
 from leukoscope.review.services.bundles import Bundles
@@ -32,6 +33,7 @@ class Room:
         bundle: which new cases are read with: a folder or zip, or the word ``"starter"``.
 
     Attributes:
+        attempts: passwords that were tried at the door of late.
         local_word: what forms carry in a room without accounts, where no session has a word of its own.
 
     Raises:
@@ -44,6 +46,7 @@ class Room:
         settings.check()
         opened = open_bundle(bundle)
         self.settings, self.local_word = settings, fresh()
+        self.attempts = Attempts()
         with ExitStack() as stack:
             self._open(opened, stack)
             self._stack = stack.pop_all()

@@ -6,14 +6,14 @@ import hmac
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import delete, select
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy import bindparam, delete, select
+from sqlalchemy.orm import Session
 
 from leukoscope.review.audit import record
-from leukoscope.review.auth.rights import Actor, NotFoundError
+from leukoscope.review.auth.rights import RIGHTS, Actor, NotFoundError
 from leukoscope.review.auth.secrets import fresh, kept
 from leukoscope.review.settings import room_settings
-from leukoscope.review.store.tables import LoginSession, User, utc_now
+from leukoscope.review.store.tables import LoginSession, Membership, User, utc_now
 
 NOTE_EVERY = timedelta(minutes=1)
 """How often the last use is written down; writing at every request would make every reader a writer."""
@@ -24,6 +24,33 @@ class Opened(NamedTuple):
 
     session: LoginSession
     token: str
+
+
+class Living(NamedTuple):
+    """A session that is open, and who it is of."""
+
+    token_hash: str
+    csrf_token: str
+    seen_at: datetime
+    actor: Actor
+
+
+# Every request asks: columns, not objects, and one row for each team.
+_asked = (
+    select(
+        LoginSession.csrf_token,
+        LoginSession.seen_at,
+        LoginSession.expires_at,
+        User.user_id,
+        User.username,
+        User.role,
+        User.disabled_at,
+        Membership.team_id,
+    )
+    .join(User, User.user_id == LoginSession.user_id)
+    .outerjoin(Membership, Membership.user_id == User.user_id)
+    .where(LoginSession.token_hash == bindparam("token_hash"))
+)
 
 
 def open_session(session: Session, user: User, *, before: str = "") -> Opened:
@@ -45,23 +72,26 @@ def open_session(session: Session, user: User, *, before: str = "") -> Opened:
     return Opened(opened, token)
 
 
-def find(session: Session, token: str) -> LoginSession | None:
+def find(session: Session, token: str) -> Living | None:
     """The live session of a cookie; ``None`` where it is unknown, ended, unused for long, or its account
     closed."""
-    whole = joinedload(LoginSession.user).joinedload(User.teams)  # every page asks: one query, not three
-    found = session.get(LoginSession, kept(token), options=[whole]) if token else None
-    if found is None or found.expires_at < utc_now():
+    rows = session.execute(_asked, {"token_hash": kept(token)}).all() if token else []
+    if not rows or rows[0].disabled_at is not None or rows[0].expires_at < utc_now():
         return None
+    one = rows[0]
+    teams = frozenset(row.team_id for row in rows if row.team_id is not None)
+    actor = Actor(one.user_id, one.username, one.role, teams, RIGHTS[one.role])
+    found = Living(kept(token), one.csrf_token, one.seen_at, actor)
     if is_to_be_noted(found) and found.seen_at < _used_since(session):  # asked only where it may be so
         return None
-    return None if found.user.disabled_at is not None else found
+    return found
 
 
 def _used_since(session: Session) -> datetime:
     return utc_now() - timedelta(minutes=room_settings(session).session_idle_minutes)
 
 
-def is_to_be_noted(found: LoginSession) -> bool:
+def is_to_be_noted(found: Living) -> bool:
     """Whether its last use was noted long enough ago to note this one."""
     return found.seen_at + NOTE_EVERY < utc_now()
 

@@ -62,12 +62,10 @@ def asking(request: Request) -> Asking:
         found = sessions.find(session, token)
         if found is None:
             raise NotSignedInError("nobody is signed in", hint="sign in")
-        actor, csrf_token = Actor.of(found.user), found.csrf_token
-        stale = sessions.is_to_be_noted(found)
-    if stale:
+    if sessions.is_to_be_noted(found):
         with room.database.write() as session:
             sessions.note_use(session, token)
-    return Asking(actor, csrf_token, token)
+    return Asking(found.actor, found.csrf_token, token)
 
 
 async def changing(

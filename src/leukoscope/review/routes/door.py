@@ -9,11 +9,13 @@ from fastapi.responses import RedirectResponse
 
 from leukoscope.errors import LeukoscopeError, UsageError
 from leukoscope.review.auth.accounts import accept, admit, invitation_of, knock, refused
+from leukoscope.review.auth.attempts import TooManyError
 from leukoscope.review.auth.links import reset_of
 from leukoscope.review.auth.sessions import Opened, close_session, open_session
 from leukoscope.review.room import Room
 from leukoscope.review.routes.asking import COOKIE, Changing, RoomOf, page, room_of
 from leukoscope.review.routes.failures import again
+from leukoscope.review.routes.turns import in_turn
 from leukoscope.review.services.people import reset_password
 from leukoscope.review.store.tables import User
 
@@ -31,11 +33,21 @@ def show_sign_in(request: Request, room: RoomOf, done: str = "") -> Response:
 
 
 @router.post("/sign-in")
-def sign_in(request: Request, room: RoomOf, username: Text = "", password: Text = "") -> Response:
+async def sign_in(request: Request, room: RoomOf, username: Text = "", password: Text = "") -> Response:
     """Open a session, or say that it did not work, in the same words whatever was wrong.
 
-    A session that this browser had before ends: whoever knew its word is out.
+    A session that this browser had before ends: whoever knew its word is out. Passwords are compared two at a
+    time, so that a flood of them fills a line and not the server.
     """
+    return await in_turn(request, "passwords", _sign_in, request, room, username, password)
+
+
+def _sign_in(request: Request, room: Room, username: str, password: str) -> Response:
+    address = request.client.host if request.client else ""
+    try:
+        room.attempts.begin(address)
+    except TooManyError as error:
+        return again(request, "sign_in.html", error, username=username)
     with room.database.read() as session:
         came = knock(session, username, password)
     with room.database.write() as session:
@@ -43,6 +55,7 @@ def sign_in(request: Request, room: RoomOf, username: Text = "", password: Text 
         opened = None if user is None else open_session(session, user, before=request.cookies.get(COOKIE, ""))
     if opened is None:
         return again(request, "sign_in.html", refused(), username=username)
+    room.attempts.succeeded(address)
     return inside(request, opened, "/")
 
 

@@ -15,6 +15,7 @@ from starlette.routing import Match
 
 from leukoscope.errors import ConfigError, ImageError, LeukoscopeError, UsageError
 from leukoscope.review.auth.accounts import SignInError
+from leukoscope.review.auth.attempts import TooManyError
 from leukoscope.review.auth.rights import ForbiddenError, NotFoundError
 from leukoscope.review.routes.api.health import NotReadyError
 from leukoscope.review.routes.api.shapes import ChangedError
@@ -35,6 +36,7 @@ STATUS: dict[type[LeukoscopeError], int] = {
     ImageError: 422,
     UsageError: 422,
     ConfigError: 422,
+    TooManyError: 429,
     NotReadyError: 503,
 }
 
@@ -51,6 +53,8 @@ def again(
     response = page(request, name, who, error=error, **values)
     status = status_of(error)
     response.status_code = status if 400 <= status < 500 else 422
+    if isinstance(error, TooManyError):
+        response.headers["Retry-After"] = str(error.seconds)
     return response
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Query, Request, Response
+from fastapi.responses import JSONResponse
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from leukoscope.errors import UsageError
-from leukoscope.review.auth.rights import Actor, NotFoundError, case_for, visible
+from leukoscope.review.auth.rights import Actor, case_for
 from leukoscope.review.room import Room
 from leukoscope.review.routes.asking import Asking, Changing, RoomOf, Who, page, templates
 from leukoscope.review.services import gallery
@@ -19,7 +20,7 @@ from leukoscope.review.services.gallery import View
 from leukoscope.review.services.photographs import has_smears
 from leukoscope.review.services.preferences import ACTIONS, keys_of, shown_key
 from leukoscope.review.services.signing import what_blocks
-from leukoscope.review.store.tables import Case, Cell, Decision, Image, User
+from leukoscope.review.store.tables import Case, Cell, Decision, User
 
 router = APIRouter(include_in_schema=False)
 
@@ -67,12 +68,12 @@ def keys_for(session: Session, actor: Actor) -> dict[str, Any]:
 
 
 @router.get("/cases/{case_id}/order")
-def show_order(*, room: RoomOf, who: Who, case_id: int, view: AskedView) -> dict[str, object]:
+def show_order(*, room: RoomOf, who: Who, case_id: int, view: AskedView) -> Response:
     """All cells of a view in its order, by number alone: 5,000 are 35 kB."""
     with room.database.read() as session:
         case = case_for(session, who.actor, case_id)
         ids = gallery.cell_ids(session, case_id, view)
-        return {"version": case.version, "cells": ids}
+    return JSONResponse({"version": case.version, "cells": ids})
 
 
 @router.get("/cases/{case_id}/tiles")
@@ -105,7 +106,7 @@ def show_photographs(request: Request, *, room: RoomOf, who: Who, case_id: int, 
 
 
 @router.get("/cases/{case_id}/standing")
-def show_standing(*, room: RoomOf, who: Who, case_id: int, version: int, view: AskedView) -> Any:
+def show_standing(*, room: RoomOf, who: Who, case_id: int, version: int, view: AskedView) -> Response:
     """What others changed since a version of the case; empty where nothing."""
     with room.database.read() as session:
         if case_for(session, who.actor, case_id).version == version:
@@ -123,7 +124,7 @@ def decide_on(
     view: SentView,
     cells: Text = "",
     cell_ids: Annotated[list[int] | None, Form()] = None,
-) -> dict[str, object]:
+) -> Response:
     """Call cells so: ``cells`` with commas between them, for thousands; or ``cell_ids`` one by one."""
     with room.database.write() as session:
         action_id = decide(session, who.actor, case_id, [*_numbers(cells), *(cell_ids or [])], decision)
@@ -131,7 +132,7 @@ def decide_on(
 
 
 @router.post("/cases/{case_id}/approvals")
-def approve_tab(*, room: RoomOf, who: Changing, case_id: int, view: SentView) -> dict[str, object]:
+def approve_tab(*, room: RoomOf, who: Changing, case_id: int, view: SentView) -> Response:
     """Confirm what waits in a tab."""
     with room.database.write() as session:
         action_id = approve(session, who.actor, case_id, view.tab, view.photograph, apart=view.apart)
@@ -139,14 +140,14 @@ def approve_tab(*, room: RoomOf, who: Changing, case_id: int, view: SentView) ->
 
 
 @router.post("/cases/{case_id}/undo")
-def take_back(*, room: RoomOf, who: Changing, case_id: int, view: SentView) -> dict[str, object]:
+def take_back(*, room: RoomOf, who: Changing, case_id: int, view: SentView) -> Response:
     """Take the last step back."""
     with room.database.write() as session:
         action_id = undo(session, who.actor, case_id)
     return _done(room, who, case_id, view, action_id)
 
 
-def _done(room: Room, who: Asking, case_id: int, view: View, action_id: str | None) -> dict[str, object]:
+def _done(room: Room, who: Asking, case_id: int, view: View, action_id: str | None) -> Response:
     """How the case stands when a step is kept; read by itself, so that the next writer need not wait."""
     with room.database.read() as session:
         return _after(session, room, who, case_id, view, action_id=action_id)
@@ -154,47 +155,28 @@ def _done(room: Room, who: Asking, case_id: int, view: View, action_id: str | No
 
 def _after(
     session: Session, room: Room, who: Asking, case_id: int, view: View, *, action_id: str | None = None
-) -> dict[str, object]:
+) -> Response:
     case = case_for(session, who.actor, case_id)
     values = standing(session, room, case, view)
     touched = cells_of(session, action_id) if action_id else []
-    return {
-        "action_id": action_id,
-        "cells": touched,
-        "now": _now(session, action_id),
-        "version": case.version,
-        "state": case.state,
-        "counts": values["counts"],
-        "parts": values["parts"],
-        "blocks": values["blocks"],
-        "standing": templates.get_template("case_standing.html").render(who=who, **values),
-    }
+    return JSONResponse(
+        {
+            "action_id": action_id,
+            "cells": touched,
+            "now": _now(session, action_id) if action_id else {},
+            "version": case.version,
+            "state": case.state,
+            "counts": values["counts"],
+            "parts": values["parts"],
+            "blocks": values["blocks"],
+            "standing": templates.get_template("case_standing.html").render(who=who, **values),
+        }
+    )
 
 
-def _now(session: Session, action_id: str | None) -> dict[str, int]:
+def _now(session: Session, action_id: str) -> dict[str, int]:
     """How many of the cells of an action are called what."""
     mine = Cell.cell_id.in_(select(Decision.cell_id).where(Decision.action_id == action_id))
     return dict(
         session.execute(select(Cell.decision, func.count()).where(mine).group_by(Cell.decision)).all()
     )
-
-
-@router.get("/cases/{case_id}/images/{sha256}.{form}")
-def show_image(*, room: RoomOf, who: Who, case_id: int, sha256: str, form: str) -> Response:
-    """An image of a case: ``png`` as it is kept, ``webp`` as a thumbnail."""
-    who.actor.need("read")
-    with room.database.read() as session:
-        # One query, since a page asks for dozens.
-        mine = select(Image.image_id).join(Case, Case.case_id == Image.case_id).where(visible(who.actor))
-        wanted = mine.where(
-            Image.case_id == case_id, Image.stored_sha256 == sha256, Image.kind != "photograph"
-        )
-        if form not in ("png", "webp") or session.scalars(wanted.limit(1)).first() is None:
-            raise NotFoundError("there is no such image in this case")
-    if form == "png":
-        data = room.images.path(sha256).read_bytes()
-    else:
-        data = room.derived.get(
-            gallery.THUMBNAILS, sha256, lambda: gallery.thumbnail(room.images.pixels(sha256))
-        )
-    return Response(data, media_type=f"image/{form}", headers={"Cache-Control": FOR_GOOD})

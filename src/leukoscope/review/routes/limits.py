@@ -44,7 +44,7 @@ class BodyLimit:
         async def counted() -> Message:
             nonlocal most, num
             if not most:
-                most = await run_in_threadpool(self._most, request)
+                most = await self._most(request)
                 _refuse_beyond(most, _declared(request))
             message = await receive()
             num += len(message.get("body", b""))
@@ -53,9 +53,9 @@ class BodyLimit:
 
         await self._app(scope, counted, send)
 
-    def _most(self, request: Request) -> int:
-        is_upload = request.method == "POST" and _UPLOADS.fullmatch(request.url.path)
-        if is_upload and _declared(request) != 0 and self._is_known(request):
+    async def _most(self, request: Request) -> int:
+        is_upload = request.method == "POST" and _UPLOADS.fullmatch(request.scope["path"])
+        if is_upload and _declared(request) != 0 and await run_in_threadpool(self._is_known, request):
             return self._room.settings.limits.max_upload_bytes + SMALL
         return SMALL
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import NamedTuple
 
-from sqlalchemy import Select, case, func, or_, select
+from sqlalchemy import ColumnElement, Select, case, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from leukoscope.errors import UsageError
@@ -161,14 +161,13 @@ def settle(session: Session, found: Case) -> None:
 
 
 def _state(session: Session, case_id: int) -> str:
-    def some(*conditions: object) -> bool:
-        return session.scalars(select(1).where(*conditions).limit(1)).first() is not None  # type: ignore[arg-type]
-
-    if some(Job.case_id == case_id, Job.state.in_(("queued", "running"))):
-        return "running"
-    if not some(Cell.case_id == case_id):
-        return "new"
-    return "to review" if some(Cell.case_id == case_id, Cell.reviewed_at.is_(None)) else "to sign"
+    is_read = exists().where(Job.case_id == case_id, Job.state.in_(("queued", "running")))
+    has_cells = exists().where(Cell.case_id == case_id)
+    waits = exists().where(Cell.case_id == case_id, Cell.reviewed_at.is_(None))
+    state: ColumnElement[str] = case(
+        (is_read, "running"), (~has_cells, "new"), (waits, "to review"), else_="to sign"
+    )
+    return session.execute(select(state)).scalar_one()
 
 
 def images_of(session: Session, case_id: int) -> list[Image]:

@@ -7,11 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import polars as pl
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from leukoscope.evaluation.by_subject import wilson
+from leukoscope.evaluation.by_subject import wilson_of
 from leukoscope.review.store.tables import APART, Cell
 
 WORDS = "share of judged cells called blast; not a blast count"
@@ -60,20 +59,13 @@ class Differential(NamedTuple):
 
 
 def shares(counted: Sequence[Counter[str]]) -> list[Share]:
-    """The share and its interval of each of these counts; many cost no more than one.
+    """The share and its interval of each of these counts.
 
     >>> shares([Counter(blast=8, normal=2, indeterminate=5)])[0].fraction
     0.8
     """
-    numbers = pl.DataFrame(
-        {
-            "blast": [counts["blast"] for counts in counted],
-            "judged": [counts["blast"] + counts["normal"] for counts in counted],
-        },
-        schema={"blast": pl.Int64, "judged": pl.Int64},
-    )
-    low, high = wilson(pl.col("blast"), pl.col("judged"))
-    ends = numbers.select("blast", "judged", low.alias("low"), high.alias("high")).rows()
+    numbers = [(counts["blast"], counts["blast"] + counts["normal"]) for counts in counted]
+    ends = [(*both, *wilson_of(*both)) for both in numbers]
     return [
         Share(
             blast,
