@@ -47,14 +47,15 @@ SentView = Annotated[View, Depends(view_sent)]
 
 def standing(session: Session, room: Room, case: Case, view: View) -> dict[str, Any]:
     """How a case stands, as the templates show it beside a view of its cells."""
+    smears = has_smears(session, case.case_id)
     return {
         "case": case,
         "view": view,
         "bundle": room.bundles.open(case.bundle_id).info,
         "counts": gallery.counts(session, case.case_id, view.photograph),
-        "parts": gallery.parts(session, case.case_id, view),
+        "parts": gallery.parts(session, case.case_id, view) if smears else {},
         "read": differential(session, case.case_id),
-        "has_smears": has_smears(session, case.case_id),
+        "has_smears": smears,
         "num_photographs": count_photographs(session, case.case_id),
         "blocks": what_blocks(session, case),
         "words": WORDS,

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
 from leukoscope.errors import UsageError
-from leukoscope.review.services.parts import PARTS, stored_apart
+from leukoscope.review.services.parts import OPEN, PARTS, stored_apart
 from leukoscope.review.store.tables import DECISIONS, Cell, Image
 
 STRETCH = 120
@@ -89,13 +89,15 @@ def counts(session: Session, case_id: int, photograph: str = "") -> dict[str, tu
 
 def parts(session: Session, case_id: int, view: View) -> dict[str, tuple[int, int]]:
     """Of each part of a tab the same; empty where none of its cells is counted apart."""
+    if view.tab != OPEN:
+        return {}
     unseen = func.count().filter(Cell.reviewed_at.is_(None))
     mine = (Cell.case_id == case_id) & (Cell.decision == view.tab)
     found = select(Cell.apart, func.count(), unseen).where(mine).group_by(Cell.apart)
     if view.photograph:
         found = found.where(Cell.photograph == view.photograph)
     counted = {name: (num, waiting) for name, num, waiting in session.execute(found)}
-    if view.tab != "indeterminate" or not set(counted) - {""}:
+    if not set(counted) - {""}:
         return {}
     return {name: counted.get(stored_apart(name), (0, 0)) for name in PARTS}
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from leukoscope.review.store.tables import APART
 
+OPEN = "indeterminate"
+"""The tab that has parts."""
 OTHERS = "others"
 PARTS = (OTHERS, *APART)
 """What a tab of indeterminate cells can be narrowed to."""

@@ -16,11 +16,9 @@ from leukoscope.review.auth.rights import Actor, ForbiddenError, case_for
 from leukoscope.review.reports.document import document, fingerprint
 from leukoscope.review.services.cases import settle
 from leukoscope.review.services.intake import ConflictError
-from leukoscope.review.services.parts import OTHERS
+from leukoscope.review.services.parts import OPEN, OTHERS
 from leukoscope.review.store.database import Database
 from leukoscope.review.store.tables import APART, DECISIONS, Case, Cell, Signature, User, utc_now
-
-OPEN = "indeterminate"
 
 
 class Block(NamedTuple):
