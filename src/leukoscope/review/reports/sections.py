@@ -137,7 +137,9 @@ def _specimen(report: Document) -> Iterator[Section]:
     taken = [image.get("kind", "cell") for image in images if image["reason"] is None]
     photographs, cells = taken.count("photograph"), taken.count("cell")
     smears = f"{photographs:,} photograph{'' if photographs == 1 else 's'} of smears" if photographs else ""
-    read = " and ".join(words for words in (smears, f"{cells:,} cells" if cells else "") if words)
+    read = " and ".join(
+        words for words in (smears, f"{cells:,} cell{'' if cells == 1 else 's'}" if cells else "") if words
+    )
     received = f"{read if smears else f'{cells:,}'} read, {len(images) - len(taken):,} not taken"
     yield Section(
         "Specimen",
@@ -181,7 +183,7 @@ def _differential(report: Document) -> Iterator[Section]:
 COUNTED = (
     ("Blast", "num_blast", 0.09),
     ("Normal", "num_normal", 0.09),
-    ("Indeterminate", "num_indeterminate", 0.14),
+    ("Indeterminate", "num_indeterminate", 0.155),
     ("Rejected", "num_rejected", 0.11),
 )
 """How what is counted is headed, what it is called in the document, and how wide its column is."""
@@ -218,7 +220,7 @@ def _smears(report: Document) -> Iterator[Section]:
             "µm per pixel",
             "How that is known",
             "White cells",
-            "Set aside, or why not",
+            "Flags, or why no cell",
         )
         table = Table(head, rows, (0.2, 0.13, 0.11, 0.22, 0.1, 0.24), frozenset({1, 2, 4}))
         yield Section("Photographs of smears", (_read_with(smears[0]["settings"]),), table=table)
@@ -267,7 +269,7 @@ def _photographs(report: Document) -> Iterator[Section]:
             "By the model",
             *(words for words, _, _ in columns),
         )
-        widths = (0.18, 0.12, 0.2, 0.12, *(width for _, _, width in columns))
+        widths = (0.18, 0.11, 0.17, 0.11, *(width for _, _, width in columns))
         table = Table(head, rows, widths, frozenset(range(1, len(head))))
         yield Section("By photograph", ("After review, but where it says by the model.",), table=table)
 
