@@ -16,11 +16,12 @@ from leukoscope.core.files import write_text
 from prediction.tables import TABLES as PREDICTION
 from record import BENCHMARKS, RESULTS, kept
 from reviewing.tables import TABLES as REVIEWING
+from smear.tables import TABLES as SMEARS
 from tables import Found, Table, Target, markdown
 from training.tables import TABLES as TRAINING
 
 PAGE, CHART = "RESULTS.md", "results.svg"
-TABLES: dict[str, Table] = PREDICTION | TRAINING | REVIEWING
+TABLES: dict[str, Table] = PREDICTION | TRAINING | REVIEWING | SMEARS
 """The sections, in the order of the page."""
 HEAD = """# How fast predicting, training and explaining are
 

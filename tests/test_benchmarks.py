@@ -357,36 +357,3 @@ def test_a_stained_body_is_cut_out_of_its_smear():
     found = cut_out(smear)
     assert (found.any(axis=2) == cell).mean() > 0.995
     assert cut_out(np.full((360, 360, 3), 230, np.uint8)) is None
-
-
-def test_boxes_and_cells_are_paired_once_and_best_first():
-    from smears import overlap, pair_up
-
-    boxes = [(0.0, 0.0, 10.0, 10.0), (8.0, 0.0, 18.0, 10.0), (50.0, 50.0, 60.0, 60.0)]
-    cells = [(1.0, 0.0, 11.0, 10.0), (30.0, 30.0, 40.0, 40.0), (8.0, 0.0, 18.0, 10.0)]
-    field = pair_up("field", boxes, cells)
-    assert overlap(boxes[0], cells[0]) == pytest.approx(90 / 110)
-    assert field.hits == 2
-    assert field.missed == [boxes[2]]
-    assert field.extra == [cells[1]]
-    assert field.overlaps == [1.0, pytest.approx(90 / 110)]
-
-
-def test_boxes_are_read_from_pascal_voc(tmp_path):
-    from smears import boxes_of
-
-    box = "<bndbox><xmin>3</xmin><ymin>4</ymin><xmax>30</xmax><ymax>40</ymax></bndbox>"
-    things = "".join(f"<object><name>{name}</name>{box}</object>" for name in ("WBC", "RBC"))
-    (tmp_path / "one.xml").write_text(f"<annotation>{things}</annotation>")
-    assert boxes_of(tmp_path / "one.xml") == [(3.0, 4.0, 30.0, 40.0)]
-
-
-def test_dice_is_that_of_the_whole_masks():
-    from leukoscope.cells.segmentation.found import FoundCell
-    from smears import dice
-
-    square = np.ones((10, 10), bool)
-    one, other, far = (FoundCell(x, 0, square, square) for x in (0, 5, 40))
-    assert dice(one, one) == 1
-    assert dice(one, other) == 0.5
-    assert dice(one, far) == 0

@@ -9,7 +9,7 @@ import pytest
 from leukoscope.cells import photograph
 from leukoscope.cells.limits import Limits
 from leukoscope.cells.measure import measure
-from leukoscope.cells.photograph import SIDE, Drawn, cut_out, draw_overlay, read_photograph
+from leukoscope.cells.photograph import SIDE, Drawn, cut_out, draw_overlay, read_photograph, with_outline
 from leukoscope.cells.segmentation.found import FoundCell
 from leukoscope.errors import ImageError, ImageFormatError, ImageTooLargeError, TruncatedImageError
 
@@ -119,3 +119,22 @@ def test_an_overlay_shows_outlines_and_leaves_the_photograph_alone():
     assert (green - red > 60)[20:80, 20:80].any()
     assert (red - green > 60)[70:130, 100:150].any()
     assert (shown[50, 50] == 200).all()
+
+
+def test_the_outermost_pixels_are_mixed_with_black_as_those_of_cnmc_are():
+    cell = np.zeros((60, 70, 3), np.uint8)
+    cell[10:40, 20:60] = (120, 60, 101)
+    cell[20:22, 30:32] = (1, 0, 1)  # a dark place is no black around
+    before = cell.copy()
+    lined = with_outline(cell)
+    assert np.array_equal(cell, before)
+    assert (lined[10, 20:60] == (60, 30, 50)).all()
+    assert (lined[10:40, 59] == (60, 30, 50)).all()
+    assert np.array_equal(lined[11:39, 21:59], cell[11:39, 21:59])
+    assert np.array_equal(lined.any(axis=2), cell.any(axis=2))
+
+
+def test_an_outline_stays_a_part_of_the_cell():
+    speck = np.zeros((9, 9, 3), np.uint8)
+    speck[4, 3:6] = (0, 1, 0)
+    assert np.array_equal(with_outline(speck).any(axis=2), speck.any(axis=2))

@@ -179,6 +179,21 @@ def test_strange_pictures_are_no_crash(segmenter, name):
         assert not white(cells)
 
 
+@pytest.mark.parametrize("ground", [(235, 235, 235), (90, 180, 90)])
+@pytest.mark.parametrize(
+    "colour", [(35, 160, 118), (35, 160, 160), (35, 118, 160), (160, 118, 35), (160, 35, 35)]
+)
+def test_discs_in_other_colours_than_blood_stains_are_no_cells(segmenter, colour, ground):
+    image = np.full((480, 640, 3), ground, np.uint8)
+    for x, y, radius in ((150, 150, 45), (400, 200, 60), (300, 380, 50)):
+        cv2.circle(image, (x, y), radius, colour, -1)
+    assert not white(segmenter.segment(image, SCALE))
+    for x, y, radius in ((150, 150, 45), (400, 200, 60), (300, 380, 50)):
+        cv2.circle(image, (x, y), radius, (110, 45, 150), -1)
+    if ground == (235, 235, 235):
+        assert len(white(segmenter.segment(image, SCALE))) == 3
+
+
 def test_a_smear_without_white_cells_has_none(segmenter):
     field = synthesize_smear(seed=4, width=800, height=600, white_cells=0, touching_pairs=0, platelets=25)
     assert not white(segmenter.segment(field.image, SCALE))

@@ -90,6 +90,27 @@ def cut_out(
     return result
 
 
+def with_outline(cell: np.ndarray) -> np.ndarray:
+    """A cell on black with its outermost pixels mixed half with that black, as C-NMC's are.
+
+    C-NMC was brought to its size with the black around, so that its outermost pixels have half of their
+    neighbours' brightness (0.53 in the mean). What was trained on it knows a cell by that line: without it,
+    healthy cells are called blasts.
+
+    Args:
+        cell: uint8 ``(H, W, 3)``, not changed.
+
+    Returns:
+        uint8 ``(H, W, 3)``; no pixel of the cell becomes black.
+    """
+    inside = cell.any(axis=2).astype(np.uint8)
+    inner = cv2.erode(inside, cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)), borderValue=1)
+    line = inside > inner
+    result = cell.copy()
+    result[line] = np.maximum(cell[line] // 2, 1)
+    return result
+
+
 def colour_of(flags: Iterable[str]) -> tuple[int, int, int]:
     """RGB of an outline: green for whole single cells, blue where these are not lymphoid, orange for other
     white cells, grey for no cells."""

@@ -14,7 +14,7 @@ import polars as pl
 
 from leukoscope.cells.light import Light
 from leukoscope.cells.normalisation import Normalisation, cell_pixels, create_normaliser
-from leukoscope.cells.photograph import cut_out
+from leukoscope.cells.photograph import cut_out, with_outline
 from leukoscope.cells.scale import CNMC_MICROMETRES_PER_PIXEL, Scale
 from leukoscope.cells.segmentation.found import FoundCell, is_cell, is_single, why_not_judged
 from leukoscope.cells.segmentation.segmenters import create_segmenter
@@ -195,7 +195,7 @@ def cells_of(
         cells = list(cells)
         normalisation = create_normaliser(settings.normalise).fitted(_stained(image, cells, light))
     for cell in cells:
-        yield SmearCell(cell, normalisation(cut_out(image, cell, factor, light)))
+        yield SmearCell(cell, with_outline(normalisation(cut_out(image, cell, factor, light))))
 
 
 def _stained(image: np.ndarray, cells: Iterable[FoundCell], light: Light | None) -> np.ndarray:

@@ -16,7 +16,7 @@ FLAGS: dict[str, str] = {
     "doublet": "two or more cells that could not be told apart",
     "smudge": "a burst cell: its nucleus is spread out, its body has no outline",
     "platelets": "a clump of platelets",
-    "debris": "stained, but no cell: too small or without a nucleus",
+    "debris": "stained, but no cell: too small, without a nucleus, or not in the colours of blood stains",
     "touching": "cut apart from a neighbour: a part of the outline is a straight guess",
     "lobed": "the nucleus is in several lobes: no lymphoid cell",
     "granular": "coarse granules in the cytoplasm: no lymphoid cell",

@@ -22,12 +22,14 @@ class Body(NamedTuple):
         seeds: pieces of nucleus in it, and dark cytoplasm.
         blue: of the blue dye, float32.
         red: of what red cells absorb, float32.
+        density: optical density, float32 ``(h, w, 3)``.
     """
 
     mask: Bits
     seeds: Bits
     blue: NDArray[np.float32]
     red: NDArray[np.float32]
+    density: NDArray[np.float32]
 
 
 class Facts(NamedTuple):
@@ -40,6 +42,7 @@ class Facts(NamedTuple):
         lobes: areas of the pieces of the nucleus, free or joined by a thin bridge, the largest first.
         granules: eosin in the cytoplasm, as a share of the blue dye in the seeds; 0 where there is too little
             cytoplasm to say.
+        colour: mean optical density of the nucleus in red and in blue, as shares of that in green.
     """
 
     area: float
@@ -47,6 +50,7 @@ class Facts(NamedTuple):
     solidity: float
     lobes: tuple[float, ...]
     granules: float
+    colour: tuple[float, float]
 
 
 def judge(body: Body, settings: StainSettings) -> tuple[Bits, set[str]]:
@@ -59,6 +63,7 @@ def judge(body: Body, settings: StainSettings) -> tuple[Bits, set[str]]:
         solidity=solidity(body.mask),
         lobes=find_lobes(nucleus, settings),
         granules=_granules(body, nucleus),
+        colour=_colour(body, nucleus),
     )
     return nucleus, flags_of(facts, settings)
 
@@ -66,6 +71,8 @@ def judge(body: Body, settings: StainSettings) -> tuple[Bits, set[str]]:
 def flags_of(facts: Facts, settings: StainSettings) -> set[str]:
     """What these facts say; see :data:`~leukoscope.cells.segmentation.found.FLAGS`."""
     if facts.area < settings.cell_area or facts.stained < settings.nucleus_area:
+        return {"debris"}
+    if not _is_stained_as_blood_is(facts, settings):
         return {"debris"}
     if max(facts.lobes, default=0.0) < settings.platelet_area:
         return {"platelets"}
@@ -79,12 +86,25 @@ def flags_of(facts: Facts, settings: StainSettings) -> set[str]:
     return flags
 
 
+def _is_stained_as_blood_is(facts: Facts, settings: StainSettings) -> bool:
+    """Azure and eosin absorb green more than blue, and not much less than red: what is green, turquoise,
+    yellow or orange is no nucleus."""
+    red, blue = facts.colour
+    return settings.least_red <= red <= settings.most_red and blue <= settings.most_blue
+
+
 def _is_smudge(facts: Facts, settings: StainSettings) -> bool:
     """A large body, stained nearly all over, without a smooth outline; the larger, the smoother it may be."""
     share, spread = facts.stained / facts.area, settings.spread_area
     ragged = share > settings.smudge_stained and facts.solidity < settings.smudge_solidity
     bare = share > settings.spread_stained and facts.solidity < settings.spread_solidity
     return (ragged and facts.area > settings.smudge_area) or (bare and facts.area > spread)
+
+
+def _colour(body: Body, nucleus: Bits) -> tuple[float, float]:
+    where = nucleus if nucleus.any() else body.mask
+    red, green, blue = body.density[where > 0].mean(axis=0).tolist()
+    return red / max(green, 1e-3), blue / max(green, 1e-3)
 
 
 def find_nucleus(body: Body) -> Bits:

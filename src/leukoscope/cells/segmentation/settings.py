@@ -25,6 +25,8 @@ class StainSettings(Config):
         red_share: see ``red``.
         reach: of cytoplasm around a nucleus, micrometres.
         fall: where a body ends, as a share of the density just inside of it.
+        edge: where it ends on the photograph's own pixels, as a share of the density inside near by.
+        paler: a red part of a body that is paler than this share of its rim is a red cell beside it.
         smooth: radius by which the outline is smoothed, micrometres.
         neck: of two touching cells, as a share of the radius of the smaller one.
         convex: solidity from which on a body is not cut.
@@ -40,6 +42,9 @@ class StainSettings(Config):
         spread_stained: see ``spread_area``.
         spread_solidity: see ``spread_area``.
         platelet_area: of the largest piece of nucleus; less is a clump of platelets, square micrometres.
+        least_red: density of a nucleus in red at least, as a share of that in green.
+        most_red: at most.
+        most_blue: in blue at most, likewise.
         granular: eosin of cytoplasm with granules at least, as a share of the blue of the nucleus.
         lobe_area: of a lobe of a nucleus, square micrometres.
         lobe_share: of the whole nucleus, at least.
@@ -57,7 +62,9 @@ class StainSettings(Config):
     red: float = 0.07
     red_share: float = 1.2
     reach: float = 3.0
-    fall: float = 0.5
+    fall: float = 0.4
+    edge: float = 0.5
+    paler: float = 0.3
     smooth: float = 1.6
     neck: float = 0.8
     convex: float = 0.95
@@ -73,6 +80,9 @@ class StainSettings(Config):
     spread_stained: float = 0.975
     spread_solidity: float = 0.965
     platelet_area: float = 8.0
+    least_red: float = 0.15
+    most_red: float = 1.4
+    most_blue: float = 0.85
     granular: float = 0.15
     lobe_area: float = 2.5
     lobe_share: float = 0.1

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from leukoscope.cells.light import Array, background, density_of
+from leukoscope.cells.light import Array, Surface, background, density_of
 
 # Directions of optical density in red, green, blue: medians over BCCD's nuclei and red cells. They are where
 # the search begins; each photograph moves them.
@@ -34,12 +34,14 @@ class Stains(NamedTuple):
         blue: of the blue dye, float32 ``(H, W)``: its share of the density.
         red: of what red cells absorb, likewise.
         strength: how dark red cells are, as a share of :data:`RED_CELL_DENSITY`; 1 where there are none.
+        light: the empty background.
     """
 
     density: Array
     blue: Array
     red: Array
     strength: float
+    light: Surface
 
 
 def separate(image: np.ndarray, *, blur: float = 0.0) -> Stains:
@@ -49,13 +51,14 @@ def separate(image: np.ndarray, *, blur: float = 0.0) -> Stains:
         image: uint8 ``(H, W, 3)`` RGB.
         blur: deviation of a Gaussian filter on the density, pixels; 0 is none.
     """
-    density = density_of(image) - background(image).density()
+    light = background(image)
+    density = density_of(image) - light.density()
     if blur:
         density = cv2.GaussianBlur(density, (0, 0), blur)
     blue, red, strength = _directions(density)
     unmix = np.linalg.pinv(np.stack([blue, red])).astype(np.float32)
     shares = cv2.transform(density, np.ascontiguousarray(unmix.T))
-    return Stains(density, shares[:, :, 0].copy(), shares[:, :, 1].copy(), strength)
+    return Stains(density, shares[:, :, 0].copy(), shares[:, :, 1].copy(), strength, light)
 
 
 def _directions(density: Array) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:

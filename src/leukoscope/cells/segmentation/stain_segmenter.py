@@ -12,6 +12,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from leukoscope.cells.light import Surface, density_of
+from leukoscope.cells.segmentation.edges import Edge
 from leukoscope.cells.segmentation.found import FLAGS, FoundCell
 from leukoscope.cells.segmentation.judge import Body, judge
 from leukoscope.cells.segmentation.settings import StainSettings
@@ -56,7 +58,8 @@ class StainSegmenter:
         stains = separate(small, blur=self._pixels(self.settings.blur))
         seeds = self._seeds(stains)
         bodies = self._bodies(stains, seeds) if seeds.any() else ()
-        cells = [self._cell(body, seeds, stains, image.shape) for body in bodies]
+        edge = Edge(self.settings.edge, micrometres_per_pixel)
+        cells = [self._cell(body, seeds, stains, image, edge) for body in bodies]
         return sorted((cell for cell in cells if cell), key=lambda cell: (cell.y, cell.x))
 
     def _pixels(self, micrometres: float) -> float:
@@ -87,20 +90,37 @@ class StainSegmenter:
         for piece in _pieces(whole):
             if (piece.mask & seeds[piece.window]).any():
                 for sharp in _pieces(self._sharpened(piece, stains)):
-                    yield from self._apart(sharp.moved(piece.x, piece.y), seeds)
+                    part = sharp.moved(piece.x, piece.y)
+                    if (part.mask & seeds[part.window]).any():
+                        yield from self._apart(part, seeds)
 
     def _sharpened(self, piece: _Piece, stains: Stains) -> Bits:
         """A body ends where the density has fallen to half of what it is inside: blur has carried it on."""
         green = stains.density[piece.window][:, :, 1]
-        framed = cv2.copyMakeBorder(piece.mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-        depth = cv2.distanceTransform(framed, cv2.DIST_L2, 5)[1:-1, 1:-1]
-        ring = (depth > 2) & (depth <= self._pixels(0.75) + 2)
+        mask = self._without_red_cells(piece, stains)
+        ring = self._ring(mask)
         if not ring.any():
             return piece.mask
         level = self.settings.fall * float(np.quantile(green[ring], 0.25))
-        solid = ((green > level) & (piece.mask > 0)).astype(np.uint8)
+        solid = ((green > level) & (mask > 0)).astype(np.uint8)
         smooth = self._pixels(self.settings.smooth) / 2
-        return filled(opened(filled(closed(solid, smooth)), smooth)) & piece.mask
+        return filled(opened(filled(closed(solid, smooth)), smooth)) & mask
+
+    def _without_red_cells(self, piece: _Piece, stains: Stains) -> Bits:
+        """Pale places of red cells that lie against a body: far paler than that is, and red."""
+        green = stains.density[piece.window][:, :, 1]
+        ring = self._ring(piece.mask)
+        if not ring.any():
+            return piece.mask
+        pale = green < self.settings.paler * float(np.median(green[ring]))
+        red = stains.red[piece.window] > stains.blue[piece.window]
+        return (piece.mask & ~(pale & red)).astype(np.uint8)
+
+    def _ring(self, mask: Bits) -> np.ndarray:
+        """What lies just inside of a body's outline."""
+        framed = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+        depth = cv2.distanceTransform(framed, cv2.DIST_L2, 5)[1:-1, 1:-1]
+        return np.asarray((depth > 2) & (depth <= self._pixels(0.75) + 2))
 
     def _of_white_cells(self, stains: Stains) -> np.ndarray:
         """Where neither empty background nor a red cell is."""
@@ -121,15 +141,23 @@ class StainSegmenter:
         for mask in nucleated or [piece.mask]:
             yield piece._replace(mask=mask, cut=len(nucleated) > 1)
 
-    def _cell(self, piece: _Piece, seeds: Bits, stains: Stains, shape: tuple[int, ...]) -> FoundCell | None:
+    def _cell(
+        self, piece: _Piece, seeds: Bits, stains: Stains, image: np.ndarray, edge: Edge
+    ) -> FoundCell | None:
         """One body with its flags, at the size of the photograph; None where not a pixel of it is left."""
-        window, corner = piece.window, (piece.x, piece.y)
-        body = Body(piece.mask, seeds[window] & piece.mask, stains.blue[window], stains.red[window])
+        shape, window, corner = image.shape, piece.window, (piece.x, piece.y)
+        body = Body(
+            piece.mask,
+            seeds[window] & piece.mask,
+            stains.blue[window],
+            stains.red[window],
+            stains.density[window],
+        )
         nucleus, flags = judge(body, self.settings)
         cell = magnified(piece.mask, corner, stains.blue.shape, shape)
         if cell is None:
             return None
-        x, y, mask = cell
+        x, y, mask = _to_edge(cell, image, stains.light, edge)
         if piece.cut:
             flags.add("touching")
         if reaches_edge(
@@ -172,6 +200,19 @@ def _pieces(mask: Bits) -> Iterator[_Piece]:
         x, y, width, height = (int(value) for value in boxes[label, :4])
         part = labels[y : y + height, x : x + width] == label
         yield _Piece(x, y, part.astype(np.uint8))
+
+
+def _to_edge(
+    cell: tuple[int, int, np.ndarray], image: np.ndarray, light: Surface, edge: Edge
+) -> tuple[int, int, np.ndarray]:
+    """A mask in its box, drawn in to where the cell ends."""
+    x, y, mask = cell
+    height, width = mask.shape
+    lamp = light._replace(shape=image.shape[:2]).density(x, y, (height, width))
+    green = (density_of(image[y : y + height, x : x + width]) - lamp)[:, :, 1]
+    drawn = edge.drawn_in(mask, np.ascontiguousarray(green))
+    column, row, wide, high = cv2.boundingRect(drawn.view(np.uint8))
+    return x + column, y + row, np.ascontiguousarray(drawn[row : row + high, column : column + wide])
 
 
 def _placed(
