@@ -93,8 +93,8 @@ class Person:
         assert answer.status_code == 303, answer.text
         return answer.headers["location"]
 
-    def upload(self, case: str, files: list[tuple[str, bytes]]) -> list[dict[str, object]]:
+    def upload(self, case: str, files: list[tuple[str, bytes]], **said: str) -> list[dict[str, object]]:
         """Send files; what the answer says of each."""
-        answer = self.post(f"{case}/files", files=[("files", file) for file in files])
+        answer = self.post(f"{case}/files", files=[("files", file) for file in files], data=said)
         assert answer.status_code == 200, answer.text
         return answer.json()["files"]

@@ -230,6 +230,19 @@ def test_what_a_bundle_or_a_cell_lacks_is_said_and_not_made_up(make_bundle, tmp_
     assert meaning.size(ROW, info)[0][2:] == (None, {})
 
 
+def test_what_was_set_aside_in_a_photograph_is_said_in_words_and_its_value_means_nothing(tiny_bundle):
+    info = open_bundle(tiny_bundle).info
+    lobed = meaning.why_open("not a lymphoid cell: lobed")
+    assert "not lymphoid" in lobed and "several lobes" in lobed
+    edge = meaning.why_open("not a single cell: edge,doublet")
+    assert "no single whole cell" in edge and "cut off by the edge" in edge and "told apart" in edge
+    (words,) = meaning.probability(ROW, info, is_apart=True)
+    assert "says nothing about this one" in words
+    plain, scaled = meaning.size(ROW, info), meaning.size(ROW, info, 0.1)
+    assert [one.pixels for one in plain] == [one.pixels for one in scaled]
+    assert [round(one.micrometres / one.pixels, 6) for one in scaled] == [0.1, 0.1, 0.01]
+
+
 def test_every_reason_has_its_words():
     said = {meaning.why_open(reason) for reason in ("novel", "between thresholds", "unreadable: cut off")}
     said |= {meaning.why_open(f"quality: {flag}") for flag in FLAGS}

@@ -329,7 +329,7 @@ def test_two_people_see_each_others_steps_and_a_signed_case_says_so(page, live, 
 
 def test_a_step_of_ones_own_hides_no_step_of_others_and_asks_for_nothing_twice(page, live, signer, files):
     case_id = drawn_case(live, signer, files, 10, "P-MEANWHILE")
-    open_gallery(page, live, case_id)
+    open_gallery(page, live, case_id, order="suspicion")  # the browser keeps the order of the tests before
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     with live.room.database.write() as session:

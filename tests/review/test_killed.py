@@ -15,12 +15,13 @@ import pytest
 from sqlalchemy import func, select
 from tests.review.conftest import new_url
 from tests.review.served import START_SECONDS, Person, Served
+from tests.review.test_photographs import field
 
 from leukoscope.review.audit import verify
 from leukoscope.review.services.jobs import CHUNK
 from leukoscope.review.store.database import Database
 from leukoscope.review.store.images import ImageStore
-from leukoscope.review.store.tables import DECISIONS, Case, Cell, Decision, Image, Job
+from leukoscope.review.store.tables import DECISIONS, Case, Cell, Cut, Decision, Image, Job, Photograph
 
 BOTH = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
 
@@ -211,3 +212,38 @@ def test_a_restart_in_mid_job_reads_each_cell_once_and_makes_nobody_wait(place, 
         assert len(read) == num and set(read.values()) == {1}
         assert verify(session) == []
     database.close()
+
+
+@pytest.mark.parametrize("place", BOTH, indirect=True)
+def test_a_kill_amid_photographs_leaves_exactly_their_cells(place, tiny_bundle):
+    folder, url = place
+    files = [(f"field_{seed}.png", field(seed)) for seed in range(4)]
+    with Served(folder, tiny_bundle, "--database", url) as server:
+        person = Person(server.address)
+        person.join(server.link)
+        person.upload(person.make_case(), files, kind="photographs")
+        database, deadline = Database(url), time.monotonic() + START_SECONDS
+        while not num_looked_through(database):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        server.end(signal.SIGKILL)
+    assert num_looked_through(database) < len(files), "it was to be killed before it had read all"
+    with Served(folder, tiny_bundle, "--database", url):
+        all_read(url)
+    with database.read() as session:
+        photographs = list(session.scalars(select(Photograph)))
+        assert all(one.num_cells and one.problem is None for one in photographs)
+        for one in photographs:
+            cuts = select(Cut.image_id, Cut.number).where(Cut.photograph_id == one.photograph_id)
+            numbers = dict(session.execute(cuts).all())
+            assert sorted(numbers.values()) == list(range(1, one.num_cells + 1))
+            read = Counter(session.scalars(select(Cell.image_id).where(Cell.photograph == one.name)))
+            assert read == Counter(numbers.keys()), "each cell once"
+        assert verify(session) == []
+    database.close()
+
+
+def num_looked_through(database: Database) -> int:
+    with database.read() as session:
+        looked = select(func.count()).select_from(Photograph).where(Photograph.read_at.is_not(None))
+        return session.scalar(looked)

@@ -14,7 +14,16 @@ from leukoscope.review.services.signing import reopen
 from leukoscope.review.store.tables import Case, User
 
 NO_CASE = "999999"
-OF_A_CASE = {"case_id", "cell_id", "image_id", "sha256", "job_id", "signature_id", "action_id"}
+OF_A_CASE = {
+    "case_id",
+    "cell_id",
+    "image_id",
+    "sha256",
+    "job_id",
+    "signature_id",
+    "action_id",
+    "photograph_id",
+}
 
 
 @pytest.fixture(scope="module")

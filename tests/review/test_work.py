@@ -169,10 +169,10 @@ def test_a_worker_that_lost_its_hold_writes_nothing(room, cells):
     upload(room, case_id, cells)
     slow, reading = Worker(room.database, room.bundles, room.images), Worker._read
 
-    def read_slowly(bundle_id, images):
+    def read_slowly(*given):
         with room.database.write() as session:
             session.scalars(select(Job)).one().holder = "another"
-        return reading(slow, bundle_id, images)
+        return reading(slow, *given)
 
     slow._read = read_slowly
     slow.work_once()

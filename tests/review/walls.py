@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 from starlette.routing import Mount
 from tests.review.conftest import PASSWORD
+from tests.review.test_photographs import field
 
 from leukoscope.review.app import create_app
 from leukoscope.review.auth.accounts import accept, invite, set_account
@@ -23,7 +24,7 @@ from leukoscope.review.services.decisions import approve
 from leukoscope.review.services.jobs import Worker
 from leukoscope.review.services.signing import sign
 from leukoscope.review.settings import ServerSettings
-from leukoscope.review.store.tables import Cell, Decision, Image, Job, Signature, Team, User
+from leukoscope.review.store.tables import Cell, Decision, Image, Job, Photograph, Signature, Team, User
 
 SAFE = {"GET", "HEAD", "OPTIONS"}
 SECRET = "P-LEAK-17"
@@ -120,6 +121,8 @@ class Walls:
         address = made.headers["location"]
         files = [("files", cell) for cell in cells]
         assert client.post(f"{address}/files", files=files, headers=word).status_code == 200
+        smear, said = [("files", ("field.png", field()))], {"kind": "photographs"}
+        assert client.post(f"{address}/files", files=smear, data=said, headers=word).status_code == 200
         assert Worker(self.room.database, self.room.bundles, self.room.images).work_once()
         case_id = int(address.rpartition("/")[2])
         with self.room.database.write() as session:
@@ -137,6 +140,7 @@ class Walls:
                 "case_id": [str(case_id)],
                 "cell_id": [str(session.scalars(select(Cell.cell_id)).first())],
                 "image_id": [str(image.image_id)],
+                "photograph_id": [str(session.scalars(select(Photograph.photograph_id)).one())],
                 "sha256": [image.stored_sha256],
                 "job_id": [str(session.scalars(select(Job.job_id)).first())],
                 "signature_id": [str(session.scalars(select(Signature.signature_id)).first())],

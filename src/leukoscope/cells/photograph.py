@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from leukoscope.cells.formats import sniff
 from leukoscope.cells.light import Light
 from leukoscope.cells.limits import Limits, check_pixels
 from leukoscope.cells.pictures import header_size
-from leukoscope.cells.segmentation.found import FoundCell, is_cell, is_single
+from leukoscope.cells.segmentation.found import NOT_LYMPHOID, FoundCell, is_cell, is_single
 from leukoscope.errors import ImageTooLargeError, TruncatedImageError
 
 SIDE = 450
@@ -111,6 +111,23 @@ def with_outline(cell: np.ndarray) -> np.ndarray:
     return result
 
 
+def colour_of(flags: Iterable[str]) -> tuple[int, int, int]:
+    """RGB of an outline: green for whole single cells, blue where these are not lymphoid, orange for other
+    white cells, grey for no cells."""
+    some = tuple(flags)
+    if not is_single(some):
+        return (215, 95, 0) if is_cell(some) else (90, 90, 90)
+    return (20, 90, 200) if NOT_LYMPHOID.intersection(some) else (0, 150, 0)
+
+
+def draw_outline(
+    picture: np.ndarray, outline: np.ndarray, colour: tuple[int, int, int], *, thickness: int = 2
+) -> None:
+    """A closed line through corners ``(N, 2)``, ``x, y`` in pixels of the picture, whole or not."""
+    corners = np.rint(outline * 16).astype(np.int32)
+    cv2.polylines(picture, [corners], True, colour, thickness, cv2.LINE_AA, shift=4)
+
+
 class Drawn(NamedTuple):
     """What an overlay shows of one thing: its outline ``(N, 2)`` in the photograph, and its flags."""
 
@@ -121,15 +138,14 @@ class Drawn(NamedTuple):
 def draw_overlay(image: np.ndarray, found: Sequence[Drawn], *, longest: int = 2000) -> np.ndarray:
     """The photograph, reduced to ``longest``, and what was found, numbered from 1 and with its flags.
 
-    Whole single cells are green, other white cells orange, what is no cell is grey.
+    Colours are those of :func:`colour_of`.
     """
     factor = min(1.0, longest / max(image.shape[:2]))
     size = max(round(image.shape[1] * factor), 1), max(round(image.shape[0] * factor), 1)
     picture = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     for number, (outline, flags) in enumerate(found, start=1):
-        colour = (0, 150, 0) if is_single(flags) else (215, 95, 0) if is_cell(flags) else (90, 90, 90)
-        corners = np.rint(outline * factor * 16).astype(np.int32)
-        cv2.polylines(picture, [corners], True, colour, 2, cv2.LINE_AA, shift=4)
+        colour = colour_of(flags)
+        draw_outline(picture, outline * factor, colour)
         x, y = int(outline[:, 0].min() * factor), int(outline[:, 1].max() * factor) + 18
         place = (max(x, 2), min(y, size[1] - 4))
         words = " ".join([str(number), *flags])

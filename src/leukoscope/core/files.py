@@ -53,12 +53,19 @@ def write_bytes(path: Path | str, data: bytes) -> None:
 
 def write_durably(path: Path | str, data: bytes) -> None:
     """Write bytes atomically; when this returns, a power cut takes them no more."""
+    with durable(path) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextmanager
+def durable(path: Path | str) -> Iterator[Path]:
+    """As :func:`atomic`; when the block has ended well, a power cut takes the file no more."""
     target = Path(path)
     named_in = {target.parent, *(folder.parent for folder in target.parents if not folder.exists())}
-    with atomic(target) as temporary, temporary.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
+    with atomic(target) as temporary:
+        yield temporary
+        with temporary.open("rb+") as stream:
+            os.fsync(stream.fileno())
     if os.name != "nt":  # there a folder cannot be opened
         for folder in named_in:
             _sync_folder(folder)

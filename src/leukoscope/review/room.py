@@ -14,6 +14,7 @@ from leukoscope.review.services.bundles import Bundles
 from leukoscope.review.services.heat_maps import HeatMaps
 from leukoscope.review.services.idempotency import forget_claims
 from leukoscope.review.services.jobs import Worker
+from leukoscope.review.services.places import Places
 from leukoscope.review.settings import ServerSettings, room_settings
 from leukoscope.review.store.database import Database
 from leukoscope.review.store.derived import Derived
@@ -57,6 +58,7 @@ class Room:
         stack.callback(self.database.close)
         migrate(self.database)
         self.images = ImageStore(folder.path / "images")
+        self.images.clear_desk()
         self.bundles = Bundles(folder.path / "bundles")
         with self.database.write() as session:
             folder.claim(session)
@@ -64,6 +66,7 @@ class Room:
             self.local = local_actor(session) if self.settings.without_accounts else None
             self.bundle_id = self.bundles.add(session, opened).bundle_id
         self.derived = Derived(folder.path / "derived")
+        self.places = Places(self.images, self.derived)
         self.heat_maps = HeatMaps(self.bundles, self.images, self.derived)
         self.worker: Worker | WorkerProcess = Worker(self.database, self.bundles, self.images, self.derived)
 

@@ -11,6 +11,7 @@ from pydantic_core import SchemaError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from leukoscope.cohort.smears import SmearSettings
 from leukoscope.core.config import Config, parse
 from leukoscope.errors import UsageError
 from leukoscope.review.audit import record
@@ -104,6 +105,8 @@ class RoomSettings(Config):
         session_hours: until it is signed out anyhow.
         failures_until_locked: wrong passwords in a row, until an account is locked.
         locked_minutes: how long it is.
+        flat_field: of photographs of new cases, see :class:`~leukoscope.cohort.smears.SmearSettings`.
+        normalise: the same.
     """
 
     pseudonym_pattern: str = Field("[A-Za-z0-9-]{1,64}", min_length=1, max_length=200)
@@ -113,6 +116,8 @@ class RoomSettings(Config):
     session_hours: int = Field(24, ge=1, le=168)
     failures_until_locked: int = Field(5, ge=3, le=20)
     locked_minutes: int = Field(15, ge=1, le=1440)
+    flat_field: bool = SmearSettings().flat_field
+    normalise: str = SmearSettings().normalise
 
     def check_pseudonym(self, text: str) -> str:
         """The pseudonym, without blanks around it.
@@ -178,13 +183,15 @@ def change_room_settings(session: Session, actor: Actor, changes: dict[str, Any]
 
     Raises:
         ForbiddenError: for anybody but an administrator.
-        UsageError: for a pattern that is none, a laboratory of several lines, or a bundle that is not kept.
+        UsageError: for a pattern that is none, a laboratory of several lines, a bundle that is not kept, or
+            an unknown way to normalise.
         ConfigError: for an unknown setting or a wrong value.
     """
     actor.need("administer")
     before = room_settings(session)
     after = parse(RoomSettings, before.model_dump() | changes, where="settings")
     fits(after.pseudonym_pattern, "")
+    SmearSettings(flat_field=after.flat_field, normalise=after.normalise)
     one_line(after.laboratory, "a name of the laboratory", most=200, least=0)
     if after.bundle_id and session.get(StoredBundle, after.bundle_id) is None:
         raise UsageError(f"no model {after.bundle_id} is kept here", hint="start the server with it once")

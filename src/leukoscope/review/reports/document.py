@@ -17,12 +17,14 @@ from leukoscope.bundle.read import Bundle
 from leukoscope.core.provenance import RESEARCH_USE_ONLY
 from leukoscope.review.audit import Head
 from leukoscope.review.services.differential import WORDS, Differential, by_photograph, differential
+from leukoscope.review.services.photographs import how_known, photographs_of, reason
 from leukoscope.review.services.reference import reference_readings
 from leukoscope.review.services.reviewed import approved_in_bulk
 from leukoscope.review.settings import room_settings
-from leukoscope.review.store.tables import Case, Cell, Image, Signature, User
+from leukoscope.review.store.tables import Case, Cell, Cut, Image, Photograph, Signature, User
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Of reports that a room made before it took photographs: 1, without what is said of these."""
 DEMONSTRATION = "demonstration model: for trying the software"
 LEAKY = "leaky model: people may be on both sides of the split it was fitted with"
 SYNTHETIC = "synthetic model: trained on drawn cells, it knows nothing about real ones"
@@ -49,6 +51,7 @@ def document(session: Session, case: Case, bundle: Bundle, *, trail: Head) -> di
         "photographs": {
             name: _differential(read) for name, read in by_photograph(session, case.case_id).items()
         },
+        "smears": [_smear(photograph) for photograph in photographs_of(session, case.case_id)],
         "reference": _reference(bundle, case.operating_point),
         "reviewers": _reviewers(session, cells),
         "images": _images(session, case.case_id),
@@ -104,25 +107,40 @@ def _differential(read: Differential) -> dict[str, Any]:
     return {"by_model": read.by_model._asdict(), "after_review": read.after_review._asdict()}
 
 
+def _smear(photograph: Photograph) -> dict[str, Any]:
+    """A photograph: what it was read with, its scale, and what was found in it."""
+    own = ("name", "settings", "micrometres_per_pixel", "num_red_cells", "num_cells", "flags")
+    return {name: getattr(photograph, name) for name in own} | {
+        "received_sha256": photograph.image.received_sha256,
+        "width": photograph.image.width,
+        "height": photograph.image.height,
+        "scale_source": photograph.scale_source,
+        "scale_words": how_known(photograph),
+        "reason": reason(photograph),
+    }
+
+
 def _reference(bundle: Bundle, operating_point: str) -> dict[str, Any]:
     found = reference_readings(bundle.info, operating_point)
     return {"words": found.words, "kinds": [kind.model_dump(mode="json") for kind in found.kinds]}
 
 
 def _images(session: Session, case_id: int) -> list[dict[str, Any]]:
-    columns = (Image.name, Image.received_sha256, Image.stored_sha256, Image.reason)
-    found = select(*columns).where(Image.case_id == case_id).order_by(Image.image_id)
+    columns = (Image.name, Image.kind, Image.received_sha256, Image.stored_sha256, Image.reason)
+    found = select(*columns).where(Image.case_id == case_id, Image.kind != "cut").order_by(Image.image_id)
     return [dict(row._mapping) for row in session.execute(found)]
 
 
 def _cells(session: Session, case_id: int) -> list[dict[str, Any]]:
     columns = (
         *(Cell.cell_id, Image.name, Cell.photograph, Image.stored_sha256, Cell.blast_probability),
-        *(Cell.model_decision, Cell.reason, Cell.decision, User.username, Cell.reviewed_at),
+        *(Cell.model_decision, Cell.reason, Cell.apart, Cell.decision, User.username, Cell.reviewed_at),
+        *(Cut.box, Cut.flags),
     )
     found = (
         select(*columns)
         .join(Image, Image.image_id == Cell.image_id)
+        .outerjoin(Cut, Cut.image_id == Cell.image_id)
         .outerjoin(User, User.user_id == Cell.reviewed_by)
         .where(Cell.case_id == case_id)
         .order_by(Cell.position)
@@ -134,10 +152,13 @@ def _cells(session: Session, case_id: int) -> list[dict[str, Any]]:
             "cell_id": row.cell_id,
             "name": row.name,
             "photograph": row.photograph,
+            "box": row.box,
+            "flags": row.flags or "",
             "stored_sha256": row.stored_sha256,
             "blast_probability": row.blast_probability,
             "model_decision": row.model_decision,
             "reason": row.reason,
+            "apart": row.apart,
             "decision": row.decision,
             "reviewed_by": row.username,
             "reviewed_at": row.reviewed_at and row.reviewed_at.isoformat(timespec="seconds"),

@@ -74,6 +74,7 @@ def sections(report: Document, sha256: str) -> list[Section]:
         _reference,
         _review,
         _model,
+        _smears,
         _photographs,
         _pictures,
         _disagreements,
@@ -133,7 +134,13 @@ def _sentence(words: str) -> str:
 
 def _specimen(report: Document) -> Iterator[Section]:
     case, images = report["case"], report["images"]
-    taken = sum(image["reason"] is None for image in images)
+    taken = [image.get("kind", "cell") for image in images if image["reason"] is None]
+    photographs, cells = taken.count("photograph"), taken.count("cell")
+    smears = f"{photographs:,} photograph{'' if photographs == 1 else 's'} of smears" if photographs else ""
+    read = " and ".join(
+        words for words in (smears, f"{cells:,} cell{'' if cells == 1 else 's'}" if cells else "") if words
+    )
+    received = f"{read if smears else f'{cells:,}'} read, {len(images) - len(taken):,} not taken"
     yield Section(
         "Specimen",
         facts=(
@@ -142,52 +149,128 @@ def _specimen(report: Document) -> Iterator[Section]:
             ("Specimen", case["specimen"] or "not named"),
             ("Taken on", case["taken_on"] or "not known"),
             ("Case", f"{case['case_id']}, made {moment(case['created_at'])}, {case['priority']}"),
-            ("Images", f"{taken:,} read, {len(images) - taken:,} not taken"),
+            ("Files" if smears else "Images", received),
         ),
     )
 
 
 def _differential(report: Document) -> Iterator[Section]:
-    read = report["differential"]
+    read, columns = report["differential"], _columns(report)
     rows = [
-        (words, percent(read[key]["fraction"]), interval(read[key]), *_counts(read[key]))
+        (words, percent(read[key]["fraction"]), interval(read[key]), *_counts(read[key], columns))
         for key, words in (("after_review", "After review"), ("by_model", "By the model"))
     ]
+    apart = (
+        "Cells of photographs that are not lymphoid, or no single whole cells, are counted by themselves and "
+        "are in no percentage, either: the model knows lymphoid cells only."
+    )
     yield Section(
         "Differential",
         words=(
             f"{_sentence(report['differential_words'])}. Indeterminate and rejected cells are counted apart "
             "and are in no percentage. The interval is Wilson's, of 95 %, as if cells were independent.",
+            *([apart] if len(columns) > len(COUNTED) else []),
         ),
         table=Table(
-            ("", "Called blast", "95 % interval", "Blast", "Normal", "Indeterminate", "Rejected"),
+            ("", "Called blast", "95 % interval", *(words for words, _, _ in columns)),
             rows,
-            (0.22, 0.14, 0.2, 0.1, 0.1, 0.13, 0.11),
-            frozenset(range(1, 7)),
+            (0.19, 0.13, 0.2, *(width for _, _, width in columns)),
+            frozenset(range(1, 3 + len(columns))),
         ),
     )
 
 
-def _counts(share: dict[str, Any]) -> Iterator[str]:
-    return (f"{share[f'num_{kind}']:,}" for kind in ("blast", "normal", "indeterminate", "rejected"))
+COUNTED = (
+    ("Blast", "num_blast", 0.09),
+    ("Normal", "num_normal", 0.09),
+    ("Indeterminate", "num_indeterminate", 0.155),
+    ("Rejected", "num_rejected", 0.11),
+)
+"""How what is counted is headed, what it is called in the document, and how wide its column is."""
+
+COUNTED_APART = (("Not lymphoid", "num_not_lymphoid", 0.12), ("Not single", "num_not_single", 0.1))
+"""The same of what only photographs show."""
+
+
+def _columns(report: Document) -> tuple[tuple[str, str, float], ...]:
+    return COUNTED + (COUNTED_APART if report.get("smears") else ())
+
+
+def _counts(share: dict[str, Any], columns: Sequence[tuple[str, str, float]]) -> Iterator[str]:
+    return (f"{share[name]:,}" for _, name, _ in columns)
+
+
+def _smears(report: Document) -> Iterator[Section]:
+    smears = report.get("smears", [])
+    rows = [
+        (
+            smear["name"],
+            f"{smear['width']:,} × {smear['height']:,}",
+            f"{smear['micrometres_per_pixel']:.4f}" if smear["micrometres_per_pixel"] else "–",
+            _sentence(smear["scale_words"]) or "–",
+            f"{smear['num_cells']:,}",
+            smear["reason"] or _others(smear["flags"]) or "–",
+        )
+        for smear in smears
+    ]
+    if rows:
+        head = (
+            "Photograph",
+            "Pixels",
+            "µm per pixel",
+            "How that is known",
+            "White cells",
+            "Flags, or why no cell",
+        )
+        table = Table(head, rows, (0.2, 0.13, 0.11, 0.22, 0.1, 0.24), frozenset({1, 2, 4}))
+        yield Section("Photographs of smears", (_read_with(smears[0]["settings"]),), table=table)
+
+
+def _read_with(settings: dict[str, Any]) -> str:
+    """How photographs became cells, in a sentence; those of one case were all read so.
+
+    >>> _read_with({"flat_field": False, "normalise": "none"})
+    'White cells were found by their stain. The light was left as it was. The stain was not normalised.'
+    """
+    size = settings.get("target_pixel_size")
+    light = "made even and white by the empty background" if settings["flat_field"] else "left as it was"
+    return (
+        f"White cells were found by their stain{f' and brought to {size:g} µm per pixel' if size else ''}. "
+        f"The light was {light}. "
+        f"The stain was {_normalised(settings['normalise'])}."
+    )
+
+
+def _normalised(way: str) -> str:
+    return "not normalised" if way == "none" else f"normalised to that of C-NMC ({way.title()})"
+
+
+def _others(flags: dict[str, int]) -> str:
+    return ", ".join(f"{num:,} {flag}" for flag, num in flags.items())
 
 
 def _photographs(report: Document) -> Iterator[Section]:
+    columns = _columns(report)
     rows = [
         (
             name,
             percent(read["after_review"]["fraction"]),
             interval(read["after_review"]),
             percent(read["by_model"]["fraction"]),
-            *_counts(read["after_review"]),
+            *_counts(read["after_review"], columns),
         )
         for name, read in report["photographs"].items()
     ]
     if rows:
-        counted = ("Blast", "Normal", "Indeterminate", "Rejected")
-        head = ("Photograph", "Called blast", "95 % interval", "By the model", *counted)
-        widths = (0.18, 0.13, 0.2, 0.13, 0.08, 0.08, 0.13, 0.1)
-        table = Table(head, rows, widths, frozenset(range(1, 8)))
+        head = (
+            "Photograph",
+            "Called blast",
+            "95 % interval",
+            "By the model",
+            *(words for words, _, _ in columns),
+        )
+        widths = (0.18, 0.11, 0.17, 0.11, *(width for _, _, width in columns))
+        table = Table(head, rows, widths, frozenset(range(1, len(head))))
         yield Section("By photograph", ("After review, but where it says by the model.",), table=table)
 
 

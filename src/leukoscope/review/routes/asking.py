@@ -14,6 +14,7 @@ from leukoscope.errors import LeukoscopeError, UsageError
 from leukoscope.review.auth import sessions, tokens
 from leukoscope.review.auth.rights import Actor, ForbiddenError
 from leukoscope.review.room import Room
+from leukoscope.review.services.photographs import how_known
 from leukoscope.review.services.reference import reference_readings
 
 COOKIE = "leukoscope"
@@ -22,6 +23,7 @@ HERE = Path(__file__).parent.parent
 templates = Jinja2Templates(HERE / "templates")
 templates.env.globals["research_use_only"] = RESEARCH_USE_ONLY
 templates.env.globals["reference_readings"] = reference_readings
+templates.env.globals["how_known"] = how_known
 
 
 class NotSignedInError(LeukoscopeError):

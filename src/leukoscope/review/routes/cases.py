@@ -16,11 +16,20 @@ from leukoscope.review.auth.rights import case_for
 from leukoscope.review.routes.asking import Asking, Changing, RoomOf, Who, page
 from leukoscope.review.routes.failures import status_of
 from leukoscope.review.routes.gallery import keys_for, standing
-from leukoscope.review.services import gallery
+from leukoscope.review.services import gallery, sent
 from leukoscope.review.services.cases import make_case
 from leukoscope.review.services.differential import photographs
-from leukoscope.review.services.intake import TWICE, add_images, known_files, untaken
+from leukoscope.review.services.intake import (
+    TWICE,
+    add_images,
+    count_unsegmented,
+    known_files,
+    last_kind,
+    untaken,
+)
+from leukoscope.review.services.photographs import photographs_of
 from leukoscope.review.services.receiving import received
+from leukoscope.review.services.uploads import CELL
 from leukoscope.review.settings import room_settings
 from leukoscope.review.store.tables import PRIORITIES, Job, Team
 
@@ -54,6 +63,7 @@ def _form(request: Request, who: Asking, typed: dict[str, str], error: Leukoscop
         priorities=PRIORITIES,
         bundle=room.bundle_row(),
         endings=ENDINGS,
+        kind=CELL,
         typed=typed,
         error=error,
     )
@@ -111,6 +121,7 @@ def show(
     tab: str = "",
     order: str = "suspicion",
     photograph: str = "",
+    apart: str = "",
     cell: str = "",
 ) -> Response:
     """The case: its files while there are no cells, else its gallery; ``cell`` is where it begins."""
@@ -118,11 +129,13 @@ def show(
         case = case_for(session, who.actor, case_id)
         counts = gallery.counts(session, case_id, photograph)
         tab = tab or next((name for name in ("blast", "indeterminate", "normal") if counts[name][0]), "blast")
-        view = gallery.View(tab, order, photograph)
-        tiles = gallery.stretch(session, case_id, tab, order, photograph=photograph).tiles
+        view = gallery.View(tab, order, photograph, apart)
+        tiles = gallery.stretch(session, case_id, tab, order, photograph=photograph, apart=apart).tiles
         refused, num_images = untaken(session, case_id)
         values = standing(session, room, case, view) | keys_for(session, who.actor)
         job, names = _last_job(session, case_id), photographs(session, case_id)
+        smears, kind = photographs_of(session, case_id), last_kind(session, case_id)
+        num_unsegmented = count_unsegmented(session, case_id)
     return page(
         request,
         "case.html",
@@ -135,6 +148,10 @@ def show(
         job=job,
         endings=ENDINGS,
         num_images=num_images,
+        smears=smears,
+        kind=kind,
+        pixel_size=smears[-1].settings.get("pixel_size") if smears else None,
+        num_unsegmented=num_unsegmented,
         twice=[image for image in refused if image.reason == TWICE],
         unread=[image for image in refused if image.reason != TWICE],
     )
@@ -160,28 +177,39 @@ def _last_job(session: Session, case_id: int) -> Job | None:
 
 
 @router.post("/cases/{case_id}/known")
-def look_up(*, room: RoomOf, who: Changing, case_id: int, sha256s: Text = "") -> dict[str, list[str]]:
+def look_up(
+    *, room: RoomOf, who: Changing, case_id: int, sha256s: Text = "", kind: Text = "cells"
+) -> dict[str, list[str]]:
     """Which of these files are in the case, so that they need not be sent again."""
     asked = [word for word in sha256s.split(",") if word]
     if len(asked) > MOST_HASHES:
         raise UsageError(f"expected at most {MOST_HASHES:,} hashes. Received: {len(asked):,}")
     with room.database.read() as session:
-        return {"known": known_files(session, who.actor, case_id, asked)}
+        return {"known": known_files(session, who.actor, case_id, asked, sent.kind_of(kind))}
 
 
 @router.post("/cases/{case_id}/files")
 def take(
-    *, room: RoomOf, who: Changing, case_id: int, files: Annotated[list[UploadFile], File()]
+    *,
+    room: RoomOf,
+    who: Changing,
+    case_id: int,
+    files: Annotated[list[UploadFile], File()],
+    kind: Text = "cells",
+    pixel_size: Text = "",
 ) -> dict[str, object]:
     """Take files into a case; the answer says of each what became of it."""
+    pixels = sent.pixel_size(pixel_size)
     with room.database.read() as session:
         case_for(session, who.actor, case_id)
     came = [
         one
         for file in files
-        for one in received(file.filename or "", file.file, room.images, room.settings.limits)
+        for one in received(
+            file.filename or "", file.file, room.images, room.settings.limits, sent.kind_of(kind)
+        )
     ]
     with room.database.write() as session:
-        added = add_images(session, who.actor, case_id, came)
+        added = add_images(session, who.actor, case_id, came, pixel_size=pixels)
     room.worker.call()
     return {"files": [{"name": image.name, "reason": image.reason} for image in added]}

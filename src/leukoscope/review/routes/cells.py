@@ -22,6 +22,7 @@ from leukoscope.review.services.decisions import cells_of, decide, undo
 from leukoscope.review.services.gallery import View, around
 from leukoscope.review.services.intake import ConflictError
 from leukoscope.review.services.one_cell import Look, look
+from leukoscope.review.services.photographs import flags_in_words, how_known
 from leukoscope.review.store.tables import DECISIONS, Case, Cell
 
 router = APIRouter(include_in_schema=False)
@@ -88,14 +89,25 @@ def _page(
 def _meaning(found: Look, info: BundleInfo) -> dict[str, object]:
     row = found.cell.row
     return {
-        "probability": meaning.probability(row, info),
+        "probability": meaning.probability(row, info, is_apart=bool(found.cell.apart)),
         "thresholds": meaning.thresholds(_point(found.case, info)),
         "why_open": meaning.why_open(found.cell.reason),
         "novelty": meaning.novelty(row, info),
         "flags": meaning.flags(row, info),
-        "size": meaning.size(row, info),
+        "size": meaning.size(row, info, _cut_at(found)),
+        "cut_at": _cut_at(found),
+        "scale_words": how_known(found.cut.photograph) if found.cut else "",
+        "flags_found": flags_in_words(found.cut.flags) if found.cut else [],
         "compared_size": meaning.compared_size(row, info),
     }
+
+
+def _cut_at(found: Look) -> float | None:
+    """Micrometres per pixel of a cell that was cut out of a photograph whose scale is known."""
+    if found.cut is None or found.cut.photograph.scale_source == "assumed":
+        return None
+    size: float | None = found.cut.photograph.settings.get("target_pixel_size")
+    return size
 
 
 def _point(case: Case, info: BundleInfo) -> OperatingPoint:

@@ -17,6 +17,7 @@ from leukoscope.review.services import gallery
 from leukoscope.review.services.decisions import approve, cells_of, decide, undo
 from leukoscope.review.services.differential import WORDS, by_photograph, count_photographs, differential
 from leukoscope.review.services.gallery import View
+from leukoscope.review.services.photographs import has_smears
 from leukoscope.review.services.preferences import ACTIONS, keys_of, shown_key
 from leukoscope.review.services.signing import what_blocks
 from leukoscope.review.store.tables import Case, Cell, Decision, User
@@ -28,14 +29,16 @@ FOR_GOOD = "private, max-age=31536000, immutable"
 
 
 # Not on a thread: a hop to one costs more than they do.
-async def view_asked(tab: str = "", order: str = "suspicion", photograph: str = "") -> View:
+async def view_asked(tab: str = "", order: str = "suspicion", photograph: str = "", apart: str = "") -> View:
     """The view that an address names."""
-    return View(tab, order, photograph)
+    return View(tab, order, photograph, apart)
 
 
-async def view_sent(tab: Text = "", order: Text = "suspicion", photograph: Text = "") -> View:
+async def view_sent(
+    tab: Text = "", order: Text = "suspicion", photograph: Text = "", apart: Text = ""
+) -> View:
     """The view that a form names."""
-    return View(tab, order, photograph)
+    return View(tab, order, photograph, apart)
 
 
 AskedView = Annotated[View, Depends(view_asked)]
@@ -44,12 +47,15 @@ SentView = Annotated[View, Depends(view_sent)]
 
 def standing(session: Session, room: Room, case: Case, view: View) -> dict[str, Any]:
     """How a case stands, as the templates show it beside a view of its cells."""
+    smears = has_smears(session, case.case_id)
     return {
         "case": case,
         "view": view,
         "bundle": room.bundles.open(case.bundle_id).info,
         "counts": gallery.counts(session, case.case_id, view.photograph),
+        "parts": gallery.parts(session, case.case_id, view) if smears else {},
         "read": differential(session, case.case_id),
+        "has_smears": smears,
         "num_photographs": count_photographs(session, case.case_id),
         "blocks": what_blocks(session, case),
         "words": WORDS,
@@ -94,8 +100,10 @@ def show_photographs(request: Request, *, room: RoomOf, who: Who, case_id: int, 
     """The differential of each photograph: asked for when somebody opens the table."""
     with room.database.read() as session:
         case = case_for(session, who.actor, case_id)
-        read = by_photograph(session, case_id)
-    return page(request, "case_photographs.html", who, case=case, view=view, photographs=read)
+        read, smears = by_photograph(session, case_id), has_smears(session, case_id)
+    return page(
+        request, "case_photographs.html", who, case=case, view=view, photographs=read, has_smears=smears
+    )
 
 
 @router.get("/cases/{case_id}/standing")
@@ -128,7 +136,7 @@ def decide_on(
 def approve_tab(*, room: RoomOf, who: Changing, case_id: int, view: SentView) -> Response:
     """Confirm what waits in a tab."""
     with room.database.write() as session:
-        action_id = approve(session, who.actor, case_id, view.tab, view.photograph)
+        action_id = approve(session, who.actor, case_id, view.tab, view.photograph, apart=view.apart)
     return _done(room, who, case_id, view, action_id)
 
 
@@ -160,6 +168,7 @@ def _after(
             "version": case.version,
             "state": case.state,
             "counts": values["counts"],
+            "parts": values["parts"],
             "blocks": values["blocks"],
             "standing": templates.get_template("case_standing.html").render(who=who, **values),
         }

@@ -21,6 +21,7 @@ _team_of = (
     select(Case.team_id)
     .join(Image, Image.case_id == Case.case_id)
     .where(Image.case_id == bindparam("case_id"), Image.stored_sha256 == bindparam("sha256"))
+    .where(Image.kind != "photograph")
     .limit(1)
 )
 

@@ -16,6 +16,7 @@ from leukoscope.review.routes.failures import status_of
 from leukoscope.review.routes.reports import report_page
 from leukoscope.review.services.differential import WORDS, by_photograph, differential
 from leukoscope.review.services.intake import ConflictError
+from leukoscope.review.services.photographs import has_smears
 from leukoscope.review.services.reviewed import Sought, disagreements
 from leukoscope.review.services.signing import blocking, confirm, reopen, sign
 
@@ -84,6 +85,7 @@ def _page(
             "blocks": blocking(session, case),
             "read": differential(session, case_id),
             "photographs": by_photograph(session, case_id),
+            "has_smears": has_smears(session, case_id),
             "found": disagreements(session, who.actor, sought),
             "settled": disagreements(session, who.actor, sought._replace(model="indeterminate")).num_all,
         }

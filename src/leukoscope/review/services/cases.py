@@ -172,4 +172,5 @@ def _state(session: Session, case_id: int) -> str:
 
 def images_of(session: Session, case_id: int) -> list[Image]:
     """All files that came for a case, in the order in which they came."""
-    return list(session.scalars(select(Image).where(Image.case_id == case_id).order_by(Image.image_id)))
+    came = select(Image).where(Image.case_id == case_id, Image.kind != "cut")
+    return list(session.scalars(came.order_by(Image.image_id)))

@@ -20,6 +20,7 @@ class Wanted(NamedTuple):
         tab: called so now; empty for all.
         photograph: cut from this one; ``None`` for all.
         is_reviewed: looked at by somebody or not; ``None`` for both.
+        apart: counted apart as this; ``None`` for all.
         order: a key of :data:`ORDERS`.
         start: how many to leave out.
         num: how many to give.
@@ -28,6 +29,7 @@ class Wanted(NamedTuple):
     tab: str = ""
     photograph: str | None = None
     is_reviewed: bool | None = None
+    apart: str | None = None
     order: str = "position"
     start: int = 0
     num: int = 100
@@ -73,6 +75,8 @@ def _narrowed(query: Select[Cell, Image, str], wanted: Wanted) -> Select[Cell, I
         query = query.where(Cell.decision == wanted.tab)
     if wanted.photograph is not None:
         query = query.where(Cell.photograph == wanted.photograph)
+    if wanted.apart is not None:
+        query = query.where(Cell.apart == wanted.apart)
     if wanted.is_reviewed is not None:
         looked = Cell.reviewed_at.is_not(None)
         query = query.where(looked if wanted.is_reviewed else ~looked)

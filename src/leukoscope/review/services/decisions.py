@@ -14,6 +14,7 @@ from leukoscope.review.audit import record
 from leukoscope.review.auth.rights import Actor, NotFoundError, case_for
 from leukoscope.review.services.cases import settle
 from leukoscope.review.services.intake import ConflictError, check_open
+from leukoscope.review.services.parts import PARTS, stored_apart
 from leukoscope.review.store.tables import DECISIONS, Case, Cell, Decision, utc_now
 
 UNDO = "undo"
@@ -58,10 +59,12 @@ def _found(session: Session, case_id: int, wanted: Sequence[int]) -> list[Cell]:
     return [cell for part in parts for cell in session.scalars(query.where(Cell.cell_id.in_(part)))]
 
 
-def approve(session: Session, actor: Actor, case_id: int, tab: str, photograph: str = "") -> str | None:
+def approve(
+    session: Session, actor: Actor, case_id: int, tab: str, photograph: str = "", *, apart: str = ""
+) -> str | None:
     """Confirm every cell of a tab that nobody has looked at, in one step that the trail calls bulk.
 
-    With ``photograph`` only the cells of that one.
+    With ``photograph`` only the cells of that one, with ``apart`` one of :data:`PARTS` of the tab.
 
     Returns:
         The id of the action, ``None`` where no cell was waiting.
@@ -71,10 +74,14 @@ def approve(session: Session, actor: Actor, case_id: int, tab: str, photograph: 
     """
     if tab not in DECISIONS:
         raise UsageError(f"expected a tab of {', '.join(DECISIONS)}. Received: {tab}")
+    if apart not in ("", *PARTS):
+        raise UsageError(f"expected a part of {', '.join(PARTS)}. Received: {apart}")
     case = _reviewable(session, actor, case_id)
     waiting = select(Cell).where(Cell.case_id == case_id, Cell.decision == tab, Cell.reviewed_at.is_(None))
     if photograph:
         waiting = waiting.where(Cell.photograph == photograph)
+    if apart:
+        waiting = waiting.where(Cell.apart == stored_apart(apart))
     cells = list(session.scalars(waiting.order_by(Cell.cell_id).options(_UNREAD)))
     if not cells:
         return None

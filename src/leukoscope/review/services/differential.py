@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from leukoscope.evaluation.by_subject import wilson_of
-from leukoscope.review.store.tables import Cell
+from leukoscope.review.store.tables import APART, Cell
 
 WORDS = "share of judged cells called blast; not a blast count"
 
@@ -22,11 +22,13 @@ class Share(NamedTuple):
     Attributes:
         num_blast: called blast.
         num_normal: called normal.
-        num_indeterminate: of which nothing is said; in no share.
+        num_indeterminate: of which nothing is said, those of the last two left out; in no share.
         num_rejected: thrown out by a person; in no share.
         fraction: blasts among blasts and normal cells, 0..1; ``None`` where there are none.
         ci_low: lower end of its 95 % Wilson interval, which takes cells as independent.
         ci_high: upper end.
+        num_not_lymphoid: called indeterminate, because they are no lymphoid cells; in no share.
+        num_not_single: called indeterminate, because they are no single whole cells; in no share.
     """
 
     num_blast: int
@@ -36,6 +38,17 @@ class Share(NamedTuple):
     fraction: float | None
     ci_low: float | None
     ci_high: float | None
+    num_not_lymphoid: int = 0
+    num_not_single: int = 0
+
+
+class _Row(NamedTuple):
+    """The model's word, the word that stands, what the cells are counted apart as, and how many they are."""
+
+    said: str
+    stands: str
+    apart: str
+    num: int
 
 
 class Differential(NamedTuple):
@@ -61,6 +74,7 @@ def shares(counted: Sequence[Counter[str]]) -> list[Share]:
             counts["rejected"],
             blast / judged if judged else None,
             *interval,
+            *(counts[name] for name in APART),
         )
         for counts, (blast, judged, *interval) in zip(counted, ends, strict=True)
     ]
@@ -68,9 +82,9 @@ def shares(counted: Sequence[Counter[str]]) -> list[Share]:
 
 def differential(session: Session, case_id: int) -> Differential:
     """Of all cells of a case."""
-    columns = (Cell.model_decision, Cell.decision)
+    columns = (Cell.model_decision, Cell.decision, Cell.apart)
     counted = select(*columns, func.count()).where(Cell.case_id == case_id).group_by(*columns)
-    return _read([[(said, stands, num) for said, stands, num in session.execute(counted)]])[0]
+    return _read([[_Row(*row) for row in session.execute(counted)]])[0]
 
 
 def photographs(session: Session, case_id: int) -> list[str]:
@@ -87,11 +101,11 @@ def count_photographs(session: Session, case_id: int) -> int:
 
 def by_photograph(session: Session, case_id: int) -> dict[str, Differential]:
     """The differential of each photograph, in the order of :func:`photographs`; empty where none is known."""
-    columns = (Cell.photograph, Cell.model_decision, Cell.decision)
+    columns = (Cell.photograph, Cell.model_decision, Cell.decision, Cell.apart)
     counted = select(*columns, func.count()).where(Cell.case_id == case_id, Cell.photograph != "")
     groups = dict[str, list[_Row]]()
-    for name, said, stands, num in session.execute(counted.group_by(*columns)):
-        groups.setdefault(name, []).append((said, stands, num))
+    for name, *row in session.execute(counted.group_by(*columns)):
+        groups.setdefault(str(name), []).append(_Row(*row))  # type: ignore[arg-type]
     names = sorted(groups, key=_natural)
     return dict(zip(names, _read([groups[name] for name in names]), strict=True))
 
@@ -102,8 +116,9 @@ def _natural(name: str) -> list[tuple[bool, int, str]]:
     return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
 
-_Row = tuple[str, str, int]
-"""The model's word, the word that stands, and how many cells."""
+def _kind(word: str, apart: str) -> str:
+    """As what a cell is counted: only what is called indeterminate is counted apart."""
+    return apart if apart and word == "indeterminate" else word
 
 
 def _read(groups: Sequence[Sequence[_Row]]) -> list[Differential]:
@@ -111,9 +126,9 @@ def _read(groups: Sequence[Sequence[_Row]]) -> list[Differential]:
     counted = list[Counter[str]]()
     for rows in groups:
         model, after = Counter[str](), Counter[str]()
-        for said, stands, num in rows:
-            model[said] += num
-            after[stands] += num
+        for said, stands, apart, num in rows:
+            model[_kind(said, apart)] += num
+            after[_kind(stands, apart)] += num
         counted += [model, after]
     both = shares(counted)
     return [Differential(*pair) for pair in zip(both[::2], both[1::2], strict=True)]

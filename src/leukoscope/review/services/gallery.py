@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
 from leukoscope.errors import UsageError
+from leukoscope.review.services.parts import OPEN, PARTS, stored_apart
 from leukoscope.review.store.tables import DECISIONS, Cell, Image
 
 STRETCH = 120
@@ -36,11 +37,13 @@ class View(NamedTuple):
         tab: one of the decisions.
         order: one of :data:`ORDERS`.
         photograph: only cells of this one; empty for all.
+        apart: only one of :data:`~leukoscope.review.services.parts.PARTS`; empty for all.
     """
 
     tab: str
     order: str = "suspicion"
     photograph: str = ""
+    apart: str = ""
 
 
 class Tile(NamedTuple):
@@ -84,6 +87,21 @@ def counts(session: Session, case_id: int, photograph: str = "") -> dict[str, tu
     return {name: counted.get(name, (0, 0)) for name in DECISIONS}
 
 
+def parts(session: Session, case_id: int, view: View) -> dict[str, tuple[int, int]]:
+    """Of each part of a tab the same; empty where none of its cells is counted apart."""
+    if view.tab != OPEN:
+        return {}
+    unseen = func.count().filter(Cell.reviewed_at.is_(None))
+    mine = (Cell.case_id == case_id) & (Cell.decision == view.tab)
+    found = select(Cell.apart, func.count(), unseen).where(mine).group_by(Cell.apart)
+    if view.photograph:
+        found = found.where(Cell.photograph == view.photograph)
+    counted = {name: (num, waiting) for name, num, waiting in session.execute(found)}
+    if not set(counted) - {""}:
+        return {}
+    return {name: counted.get(stored_apart(name), (0, 0)) for name in PARTS}
+
+
 def cell_ids(session: Session, case_id: int, view: View) -> list[int]:
     """All cells of a view, in its order.
 
@@ -110,6 +128,7 @@ def stretch(
     order: str = "suspicion",
     *,
     photograph: str = "",
+    apart: str = "",
     start: int = 0,
     num: int = STRETCH,
 ) -> Stretch:
@@ -120,7 +139,7 @@ def stretch(
     """
     if start < 0 or not 1 <= num <= 1000:
         raise UsageError(f"expected a start from 0 and 1 to 1,000 tiles. Received: {start}, {num}")
-    view = View(tab, order, photograph)
+    view = View(tab, order, photograph, apart)
     shown = session.scalars(_ordered(select(Cell.cell_id), case_id, view).limit(num).offset(start))
     num_all = counts(session, case_id, photograph)[tab][0]
     return Stretch(_drawn(session, case_id, list(shown)), start, num_all)
@@ -145,14 +164,16 @@ def _drawn(session: Session, case_id: int, wanted: Sequence[int]) -> list[Tile]:
 
 
 def _ordered(query: Select[Any], case_id: int, view: View) -> Select[Any]:
-    if view.tab not in DECISIONS or view.order not in ORDERS:
+    if view.tab not in DECISIONS or view.order not in ORDERS or view.apart not in ("", *PARTS):
         raise UsageError(
-            f"expected a tab of {', '.join(DECISIONS)}, an order of {', '.join(ORDERS)}. "
-            f"Received: {view.tab}, {view.order}"
+            f"expected a tab of {', '.join(DECISIONS)}, an order of {', '.join(ORDERS)}, a part of "
+            f"{', '.join(PARTS)}. Received: {view.tab}, {view.order}, {view.apart}"
         )
     query = query.where(Cell.case_id == case_id, Cell.decision == view.tab)
     if view.photograph:
         query = query.where(Cell.photograph == view.photograph)
+    if view.apart:
+        query = query.where(Cell.apart == stored_apart(view.apart))
     return query.order_by(ORDERS[view.order], Cell.cell_id)
 
 

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from leukoscope.cohort.groups import duplicate_groups
 from leukoscope.cohort.manifest import COLUMNS, Manifest
+from leukoscope.cohort.smears import ORIGIN_COLUMNS
 from leukoscope.core.files import sha256_bytes
 from leukoscope.errors import ImageError, UsageError
 from leukoscope.review.audit import record
@@ -24,7 +25,7 @@ from leukoscope.review.auth.rights import Actor, visible
 from leukoscope.review.services.reviewed import approved_in_bulk
 from leukoscope.review.settings import room_settings
 from leukoscope.review.store.images import ImageStore
-from leukoscope.review.store.tables import DECISIONS, Case, Cell, Image, User
+from leukoscope.review.store.tables import DECISIONS, Case, Cell, Cut, Image, Photograph, User
 
 SCOPES = {"signed": "cells of signed cases", "reviewed": "all reviewed cells, signed or not"}
 LABELS = ("normal", "blast")
@@ -42,8 +43,10 @@ WHO: dict[str, Any] = {
     "case_id": pl.Int64,
     "bundle_id": pl.String,
     "file_name": pl.String,
+    **ORIGIN_COLUMNS,
+    "micrometres_per_pixel": pl.Float64,
 }
-"""Columns beside those of every manifest."""
+"""Columns beside those of every manifest; the last ones are of cells that were cut out of a photograph."""
 
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -211,10 +214,13 @@ def _labelled(session: Session, actor: Actor, scope: str, left_out: Counter[str]
             Image,
             User.username,
             Case,
+            Photograph.settings.label("read_with"),
         ),
     )
     query = _reviewed(select(*columns), actor, scope)
     query = query.join(Image, Image.image_id == Cell.image_id).join(User, User.user_id == Cell.reviewed_by)
+    query = query.outerjoin(Cut, Cut.image_id == Cell.image_id)
+    query = query.outerjoin(Photograph, Photograph.photograph_id == Cut.photograph_id)
     newest = query.order_by(Cell.reviewed_at.desc(), Cell.cell_id.desc()).execution_options(yield_per=1000)
     for found in session.execute(newest):
         if found.decision in LABELS:
@@ -248,6 +254,8 @@ def _row(found: Any) -> dict[str, Any]:
         "case_id": case.case_id,
         "bundle_id": case.bundle_id,
         "file_name": image.name,
+        **{name: measured.get(name) for name in ORIGIN_COLUMNS},
+        "micrometres_per_pixel": (found.read_with or {}).get("target_pixel_size"),
     }
 
 

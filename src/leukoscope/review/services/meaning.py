@@ -10,9 +10,18 @@ import polars as pl
 
 from leukoscope.bundle.format import BundleInfo
 from leukoscope.cells.quality import FLAGS
+from leukoscope.cells.segmentation.found import FLAGS as FOUND_FLAGS
+from leukoscope.cells.segmentation.found import NOT_A_LYMPHOID_CELL, NOT_A_SINGLE_CELL
 from leukoscope.evaluation.operating_points import BETWEEN, OperatingPoint
 
 Row = Mapping[str, Any]
+
+FLAGGED = {
+    NOT_A_SINGLE_CELL: "It was set aside in its photograph as no single whole cell",
+    NOT_A_LYMPHOID_CELL: "It was set aside in its photograph as a cell that is not lymphoid, "
+    "of which the model knows nothing",
+}
+"""How the flags of a photograph are said."""
 
 
 class Length(NamedTuple):
@@ -39,11 +48,19 @@ class Flag(NamedTuple):
     forbids: bool
 
 
-def probability(row: Row, info: BundleInfo) -> list[str]:
-    """What the calibrated probability of a blast means, and what it was before calibration."""
+def probability(row: Row, info: BundleInfo, *, is_apart: bool = False) -> list[str]:
+    """What the calibrated probability of a blast means, and what it was before calibration.
+
+    ``is_apart`` says that the cell was set aside in its photograph: then it means nothing.
+    """
     p, raw = row.get("blast_probability"), row.get("raw_probability")
     if p is None:
         return ["There is no probability: the model was not asked, or could not answer."]
+    if is_apart:
+        return [
+            "The model was asked all the same. It knows single whole lymphoid cells, so that its answer says "
+            "nothing about this one, unless it was set aside wrongly."
+        ]
     who = f" ({info.calibration.subjects})" if info.calibration.subjects else ""
     words = [
         f"Of 100 cells with this value, {_of_hundred(p)} were blasts in the calibration data{who}.",
@@ -94,6 +111,9 @@ def why_open(reason: str | None) -> str | None:
             "The cell is unlike those of the training, so the model's answer rests on nothing that it knows."
         )
     kind, _, what = reason.partition(": ")
+    if kind in FLAGGED:
+        said = "; ".join(FOUND_FLAGS.get(flag, flag) for flag in what.split(","))
+        return f"{FLAGGED[kind]}: {said}."
     if kind == "quality":
         return f"No decision is made on such a picture: {FLAGS.get(what, what)}."
     return f"The picture could not be read: {what or reason}."
@@ -118,9 +138,12 @@ def flags(row: Row, info: BundleInfo) -> list[Flag]:
     return [Flag(name, FLAGS.get(name, name), name in info.forbidding_flags) for name in names]
 
 
-def size(row: Row, info: BundleInfo) -> list[Length]:
-    """Width, height and area of a cell; empty where none is segmented."""
-    scale = info.preprocess.micrometres_per_pixel
+def size(row: Row, info: BundleInfo, cut_at: float | None = None) -> list[Length]:
+    """Width, height and area of a cell; empty where none is segmented.
+
+    ``cut_at`` is how many micrometres per pixel a cell has that was cut out of a photograph.
+    """
+    scale = cut_at or info.preprocess.micrometres_per_pixel
     kinds = {"width": ("cell_width", 1), "height": ("cell_height", 1), "area": ("cell_area", 2)}
     known = info.median_sizes or {}
     return [

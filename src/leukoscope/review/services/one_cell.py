@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 
 from leukoscope.review.auth.rights import Actor, NotFoundError, case_for
 from leukoscope.review.services.decisions import UNDO
-from leukoscope.review.store.tables import Case, Cell, Decision, Image, User
+from leukoscope.review.services.photographs import cut_of
+from leukoscope.review.store.tables import Case, Cell, Cut, Decision, Image, User
 
 
 class Step(NamedTuple):
@@ -34,12 +35,14 @@ class Step(NamedTuple):
 
 
 class Look(NamedTuple):
-    """A cell with its case, its image and its history, the first step first."""
+    """A cell with its case, its image and its history, the first step first; and where it was cut out, if it
+    was."""
 
     case: Case
     cell: Cell
     image: Image
     steps: list[Step]
+    cut: Cut | None = None
 
 
 def look(session: Session, actor: Actor, case_id: int, cell_id: int) -> Look:
@@ -52,7 +55,9 @@ def look(session: Session, actor: Actor, case_id: int, cell_id: int) -> Look:
     cell = session.get(Cell, cell_id)
     if cell is None or cell.case_id != case_id:
         raise NotFoundError(f"there is no cell {cell_id} in case {case_id}", hint="go back to the case")
-    return Look(case, cell, session.get_one(Image, cell.image_id), _steps(session, cell_id))
+    image = session.get_one(Image, cell.image_id)
+    cut = cut_of(session, cell) if image.kind == "cut" else None
+    return Look(case, cell, image, _steps(session, cell_id), cut)
 
 
 def _steps(session: Session, cell_id: int) -> list[Step]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import NamedTuple
 
 from sqlalchemy import func, select
@@ -15,15 +16,18 @@ from leukoscope.review.auth.rights import Actor, ForbiddenError, case_for
 from leukoscope.review.reports.document import document, fingerprint
 from leukoscope.review.services.cases import settle
 from leukoscope.review.services.intake import ConflictError
+from leukoscope.review.services.parts import OPEN, OTHERS
 from leukoscope.review.store.database import Database
-from leukoscope.review.store.tables import DECISIONS, Case, Cell, Signature, User, utc_now
+from leukoscope.review.store.tables import APART, DECISIONS, Case, Cell, Signature, User, utc_now
 
 
 class Block(NamedTuple):
-    """Why a case cannot be signed: in words, and in which tabs the cells are, with their numbers."""
+    """Why a case cannot be signed: in words, and in which tabs the cells are, with their numbers; ``apart``
+    narrows these to one of their parts."""
 
     words: str
     tabs: dict[str, int]
+    apart: str = ""
 
 
 def what_blocks(session: Session, case: Case) -> list[str]:
@@ -38,15 +42,23 @@ def blocking(session: Session, case: Case) -> list[Block]:
     if case.state == "running":
         return [Block("its images are being read", {})]
     unseen = (
-        select(Cell.decision, func.count())
+        select(Cell.decision, Cell.apart, func.count())
         .where(Cell.case_id == case.case_id, Cell.reviewed_at.is_(None))
-        .group_by(Cell.decision)
+        .group_by(Cell.decision, Cell.apart)
     )
-    waiting = dict(session.execute(unseen).all())
+    waiting, apart = Counter[str](), Counter[str]()
+    for decision, kind, num in session.execute(unseen):
+        (apart if decision == OPEN else waiting)[kind if decision == OPEN else decision] += num
     blocks = list[Block]()
-    if num := waiting.pop("indeterminate", 0):
+    if num := apart[""]:
         words = f"{num:,} indeterminate {'cell is' if num == 1 else 'cells are'} not settled"
-        blocks.append(Block(words, {"indeterminate": num}))
+        blocks.append(Block(words, {OPEN: num}, OTHERS if len(apart) > 1 else ""))
+    for kind in APART:
+        if num := apart[kind]:
+            words = (
+                f"{num:,} {'cell' if num == 1 else 'cells'} set aside as {kind} {'is' if num == 1 else 'are'}"
+            )
+            blocks.append(Block(f"{words} not confirmed", {OPEN: num}, kind))
     if num := sum(waiting.values()):
         words = f"{num:,} {'cell is' if num == 1 else 'cells are'} not reviewed"
         blocks.append(Block(words, {name: waiting[name] for name in DECISIONS if name in waiting}))

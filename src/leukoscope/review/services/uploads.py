@@ -1,16 +1,26 @@
-"""What is taken in: single images and zips of images, under limits, each file with its outcome."""
+"""What is taken in: cells, photographs and zips of them, under limits, each file with its outcome."""
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
-from pathlib import PurePosixPath
-from typing import IO, NamedTuple, cast
+from pathlib import Path, PurePosixPath
+from threading import Semaphore
+from typing import IO, NamedTuple, Self, cast
+
+import cv2
+import numpy as np
 
 from leukoscope.cells.decode import IMAGE_SUFFIXES, decode
-from leukoscope.cells.limits import Limits
+from leukoscope.cells.formats import sniff
+from leukoscope.cells.limits import Limits, check_bytes, check_pixels
+from leukoscope.cells.measure import find_body, is_segmented
+from leukoscope.cells.photograph import read_photograph
+from leukoscope.cells.pictures import header_size
 from leukoscope.core.config import Config
 from leukoscope.core.files import sha256_bytes
 from leukoscope.errors import ImageError, LeukoscopeError
@@ -35,12 +45,24 @@ DAMAGED = (
 """What :mod:`zipfile` raises for files that are none, or no longer whole."""
 
 
+CELL, PHOTOGRAPH = "cell", "photograph"
+"""What a file is, by the word of who sends it."""
+
+LARGEST_CELL = 1_000_000
+"""Pixels from which on a picture without a cell on black is no cell: C-NMC's have a third of it at most."""
+
+_ONE_AT_A_TIME = Semaphore(1)
+"""A photograph takes three bytes of memory for each of its pixels."""
+
+
 class UploadLimits(Config):
     """How much is taken in.
 
     Attributes:
         max_bytes: of one image file.
         max_pixels: of one image.
+        max_photograph_bytes: of one photograph of a smear.
+        max_photograph_pixels: the same in pixels.
         max_files: of one zip.
         max_loose: files of one upload that are in no zip.
         max_upload_bytes: of one upload, all its files together.
@@ -53,6 +75,8 @@ class UploadLimits(Config):
 
     max_bytes: int = 64 * 2**20
     max_pixels: int = 25_000_000
+    max_photograph_bytes: int = 2 * 2**30
+    max_photograph_pixels: int = 400_000_000
     max_files: int = 20_000
     max_loose: int = 256
     max_upload_bytes: int = 4 * 2**30
@@ -67,6 +91,13 @@ class UploadLimits(Config):
         """Those of one image, as the decoder takes them."""
         return Limits(max_bytes=self.max_bytes, max_pixels=self.max_pixels)
 
+    def of(self, kind: str) -> Self:
+        """The same, where one image is of this kind."""
+        if kind != PHOTOGRAPH:
+            return self
+        most = {"max_bytes": self.max_photograph_bytes, "max_pixels": self.max_photograph_pixels}
+        return self.model_copy(update=most)
+
 
 class Received(NamedTuple):
     """One file that came.
@@ -77,6 +108,7 @@ class Received(NamedTuple):
         sha256: of the same.
         image: the copy that is kept, ``None`` where ``reason`` says why there is none.
         reason: why it was not taken.
+        kind: :data:`CELL` or :data:`PHOTOGRAPH`.
     """
 
     name: str
@@ -84,6 +116,7 @@ class Received(NamedTuple):
     sha256: str
     image: StoredImage | None
     reason: str | None
+    kind: str = CELL
 
 
 class UploadError(LeukoscopeError):
@@ -91,13 +124,69 @@ class UploadError(LeukoscopeError):
 
 
 def receive(name: str, data: bytes, store: ImageStore, limits: UploadLimits) -> Received:
-    """Take one image: decode it under limits, and keep its pixels."""
+    """Take one image of a cell: decode it under limits, and keep its pixels."""
     shown, digest = plain_name(name, limits), sha256_bytes(data)
     try:
-        image = store.put(decode(data, name=shown, limits=limits.image))
+        pixels = decode(data, name=shown, limits=limits.image)
+        if pixels.shape[0] * pixels.shape[1] > LARGEST_CELL and not is_cut_out(pixels):
+            raise ImageError(
+                shown, "is no single cell on black; if it is a photograph of a smear, send it as one"
+            )
+        image = store.put(pixels)
     except ImageError as error:
         return Received(shown, len(data), digest, None, error.reason)
     return Received(shown, len(data), digest, image, None)
+
+
+def receive_photograph(name: str, stream: IO[bytes], store: ImageStore, limits: UploadLimits) -> Received:
+    """Take one photograph of a smear, of any size that the limits allow: its pixels are kept.
+
+    Args:
+        name: as it was called.
+        stream: the file from its beginning.
+        store: where its pixels go.
+        limits: :meth:`UploadLimits.of` photographs.
+    """
+    shown = plain_name(name, limits)
+    digest = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
+    num_bytes = stream.seek(0, 2)
+    stream.seek(0)
+    try:
+        check_bytes(shown, num_bytes, limits.image)
+        with _ONE_AT_A_TIME, store.desk(_suffix(shown)) as path:
+            with path.open("wb") as copy:
+                shutil.copyfileobj(stream, copy, 2**20)
+            image = store.put_photograph(_photograph(path, shown, limits))
+    except ImageError as error:
+        return Received(shown, num_bytes, digest, None, error.reason, PHOTOGRAPH)
+    return Received(shown, num_bytes, digest, image, None, PHOTOGRAPH)
+
+
+def _photograph(path: Path, shown: str, limits: UploadLimits) -> np.ndarray:
+    """Its pixels, if it is one."""
+    with path.open("rb") as stream:
+        start = stream.read(2**16)
+    if not start:
+        raise ImageError(shown, "expected an image, found a file of zero bytes")
+    check_pixels(shown, *header_size(sniff(start, shown), path), limits.image)
+    pixels = read_photograph(path)
+    if is_cut_out(pixels):
+        raise ImageError(shown, "is a single cell on black, no photograph of a smear: send it as a cell")
+    return pixels
+
+
+def _suffix(name: str) -> str:
+    found = PurePosixPath(name).suffix.lower()
+    return found if found in IMAGE_SUFFIXES else ""
+
+
+def is_cut_out(pixels: np.ndarray, *, side: int = 1000) -> bool:
+    """Whether an image is a cell on black; a large one is looked at with fewer pixels."""
+    factor = side / max(pixels.shape[:2])
+    if factor < 1:
+        pixels = cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST)
+    body = find_body(pixels)
+    return body is not None and is_segmented(pixels, body)
 
 
 def plain_name(name: str, limits: UploadLimits) -> str:

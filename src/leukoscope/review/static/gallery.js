@@ -10,7 +10,7 @@ const grid = document.getElementById("grid");
 const part = (id) => document.getElementById(id);
 const address = `/cases/${root.dataset.case}`;
 const choice = new Choice();
-const view = { tab: root.dataset.tab, order: root.dataset.order, photograph: root.dataset.photograph };
+const view = { tab: root.dataset.tab, order: root.dataset.order, photograph: root.dataset.photograph, apart: root.dataset.apart };
 let version = Number(root.dataset.version);
 let pending = 0;
 let queue = Promise.resolve();
@@ -86,7 +86,7 @@ function stand(after) {
   }
   photographs();
   if (focused && document.activeElement?.id !== focused) part(focused)?.focus({ preventScroll: true });
-  if (part("approve")) part("approve").disabled = !after.counts[view.tab][1];
+  if (part("approve")) part("approve").disabled = !(view.apart ? (after.parts[view.apart] ?? [0, 0]) : after.counts[view.tab])[1];
   root.dataset.state = after.state;
   if (after.state === "signed") root.dataset.readOnly = "";
 }
@@ -184,7 +184,7 @@ function approve() {
     const after = await post(`${address}/approvals`, view);
     take(after);
     stage.forget();
-    say(after.cells.length ? `${cells(after.cells.length)} approved in bulk as ${view.tab}.` : "No cell of this tab was waiting.");
+    say(after.cells.length ? `${cells(after.cells.length)} approved in bulk as ${view.apart && view.apart !== "others" ? view.apart : view.tab}.` : "No cell of this tab was waiting.");
     paint();
   });
 }
@@ -203,7 +203,7 @@ function undo() {
 
 // Another view of the same case, without losing the page.
 function change(what) {
-  Object.assign(view, what);
+  Object.assign(view, "tab" in what && !("apart" in what) ? { apart: "" } : {}, what);
   history.replaceState(null, "", `${address}?${query()}`);
   localStorage.setItem("order", view.order);
   part("order").value = view.order;
@@ -309,9 +309,10 @@ root.addEventListener("drop", (event) => {
 
 root.addEventListener("click", (event) => {
   if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-  const link = event.target.closest(".tab, [data-photograph]");
+  const link = event.target.closest(".tab, .subtab, [data-photograph]");
   if (link && link !== root) {
     event.preventDefault();
+    if (link.matches(".subtab")) return change({ apart: link.dataset.part });
     return change(link.matches(".tab") ? { tab: link.dataset.tab } : { photograph: link.dataset.photograph });
   }
   const button = event.target.closest("[data-call]");
@@ -366,7 +367,7 @@ if (!asked.has("order")) view.order = localStorage.getItem("order") ?? view.orde
 if (![...part("order").options].some((one) => one.value === view.order)) view.order = root.dataset.order;
 part("order").value = view.order;
 await enqueue(() => fetchList({ forget: false }));
-if (part("approve")) part("approve").disabled = !root.querySelector(".tab[aria-current] small").textContent.includes("to review");
+if (part("approve")) part("approve").disabled = !(root.querySelector(".subtab[aria-current]") ?? root.querySelector(".tab[aria-current]")).textContent.includes("to review");
 const begin = Number(root.dataset.cell);
 if (stage.places.has(begin)) {
   choice.goTo(begin);

@@ -8,9 +8,9 @@ const MOST_HASHED = 64 * 2 ** 20;
 const TRIES = 4;
 
 export class Transfer {
-  // tell() is called when anything has changed.
-  constructor(address, files, tell) {
-    Object.assign(this, { address, files, tell });
+  // said is what their sender says of all of them; tell() is called when anything has changed.
+  constructor(address, files, said, tell) {
+    Object.assign(this, { address, files, said, tell });
     this.numDone = this.numSkipped = this.numTwice = this.numSent = this.bytesDone = 0;
     this.refused = [];
     this.bytes = files.reduce((sum, file) => sum + file.size, 0);
@@ -18,6 +18,11 @@ export class Transfer {
     this.seen = new Map();
     this.next = 0;
     this.isStopped = false;
+  }
+
+  // All bytes have left, and the server has not answered yet: a photograph takes it a while.
+  get isWaiting() {
+    return this.underway.size > 0 && this.numDone < this.files.length && this.bytesSent >= this.bytes;
   }
 
   get bytesSent() {
@@ -82,7 +87,7 @@ export class Transfer {
     const hashes = new Map();
     for (const file of batch) hashes.set(file, await hashOf(file));
     const asked = [...hashes.values()].filter(Boolean);
-    const known = asked.length ? new Set((await again(() => post(`${this.address}/known`, { sha256s: asked.join(",") }), this)).known) : new Set();
+    const known = asked.length ? new Set((await again(() => post(`${this.address}/known`, { sha256s: asked.join(","), kind: this.said.kind }), this)).known) : new Set();
     return batch.filter((file) => {
       const hash = hashes.get(file);
       if (!hash) return true;
@@ -98,6 +103,7 @@ export class Transfer {
 
   upload(files) {
     const form = new FormData();
+    for (const [name, value] of Object.entries(this.said)) form.append(name, value);
     for (const file of files) form.append("files", file, file.name);
     return again(() => this.once(form), this);
   }

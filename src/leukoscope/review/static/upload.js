@@ -35,7 +35,7 @@ function tell() {
   const bar = part("sent");
   bar.max = Math.max(1, transfer.bytes);
   bar.value = Math.min(transfer.bytes, transfer.bytesSent);
-  part("sent-words").textContent = `${transfer.numDone.toLocaleString("en")} of ${files(transfer.files.length)}, ${megabytes(bar.value)} of ${megabytes(transfer.bytes)}.`;
+  part("sent-words").textContent = `${transfer.numDone.toLocaleString("en")} of ${files(transfer.files.length)}, ${megabytes(bar.value)} of ${megabytes(transfer.bytes)}.${transfer.isWaiting ? " All is sent; the server looks at what came …" : ""}`;
   const lines = [];
   if (transfer.numSkipped) lines.push(`${files(transfer.numSkipped)} were in this case already, and were skipped.`);
   if (transfer.numTwice) lines.push(`${files(transfer.numTwice)} were dropped twice, and are sent once.`);
@@ -45,8 +45,22 @@ function tell() {
   notes(lines);
 }
 
+// What all files are, by the word of who sends them.
+function toldOf() {
+  const kind = document.querySelector("#kinds [name=kind]:checked").value;
+  return { kind, pixel_size: kind === "photographs" ? part("pixel_size").value.trim() : "" };
+}
+
+function showKind() {
+  const { kind } = toldOf();
+  part("pixels").hidden = kind !== "photographs";
+  part("what-files").textContent = kind;
+}
+
 async function start() {
-  transfer ??= new Transfer(address, waiting.splice(0), tell);
+  transfer ??= new Transfer(address, waiting.splice(0), toldOf(), tell);
+  transfer.said = toldOf(); // what was refused may have been mended
+  part("kinds").disabled = true;
   drop.dataset.sending = "";
   part("sending").hidden = false;
   part("go-on").hidden = true;
@@ -65,6 +79,7 @@ async function start() {
 // What was sent is kept: only the rest is sent again, now or when the same files are dropped another day.
 function pause(words) {
   delete drop.dataset.sending;
+  part("kinds").disabled = false;
   part("sent-words").textContent = `${words} ${transfer.numDone.toLocaleString("en")} of ${files(transfer.files.length)} are safe. Go on, or drop the same files again later.`;
   part("go-on").hidden = false;
   part("stop").hidden = true;
@@ -76,6 +91,7 @@ function finish() {
   transfer = null;
   delete drop.dataset.sending;
   if (!isSilent) return location.assign(address);
+  part("kinds").disabled = false;
   part("stop").hidden = true;
   part("sent-words").textContent = "All of these files were in the case already.";
 }
@@ -90,7 +106,7 @@ async function make(event) {
     const path = new URL(answer.url).pathname;
     if (!/^\/cases\/\d+$/.test(path)) return location.assign(path);
     address = path;
-    for (const field of form.querySelectorAll(".field :is(input, select)")) field.disabled = true;
+    for (const field of form.querySelectorAll(".field :is(input, select):not(#pixel_size)")) field.disabled = true;
     part("collected").textContent = "The case is made; its files are being sent.";
     await start();
   } catch (error) {
@@ -102,6 +118,8 @@ async function make(event) {
 }
 
 form?.addEventListener("submit", make);
+part("kinds").addEventListener("change", showKind);
+showKind(); // a browser that went back keeps what was chosen
 for (const id of ["files", "folder"]) {
   part(id).addEventListener("change", (event) => {
     const chosen = [...event.target.files];

@@ -33,6 +33,10 @@ PRIORITIES = ("routine", "urgent")
 DECISIONS = ("blast", "normal", "indeterminate", "rejected")
 """What a cell can be called: the model's three, and what a person throws out as no cell to be judged."""
 JOB_STATES = ("queued", "running", "done", "failed", "cancelled")
+IMAGE_KINDS = ("cell", "photograph", "cut")
+"""A picture of one cell and a photograph of a smear came as files; what was cut out of one did not."""
+APART = ("not lymphoid", "not single")
+"""Why an indeterminate cell of a photograph is counted by itself; empty for all other cells."""
 
 Key = BigInteger().with_variant(Integer, "sqlite")
 """Whole numbers that count up; SQLite does so for plain integers only."""
@@ -231,17 +235,20 @@ class Case(Base):
 class Image(Base):
     """A file as it was received, and the copy without loss that everything downstream reads.
 
-    ``reason`` says why a file was not taken; it then has no ``stored_sha256``.
+    ``reason`` says why a file was not taken; it then has no ``stored_sha256``. Of what was cut out of a
+    photograph, ``num_bytes`` and ``received_*`` are those of the photograph.
     """
 
     __tablename__ = "images"
     __table_args__ = (
+        _one_of("kind", IMAGE_KINDS),
         Index("ix_images_case_received", "case_id", "received_sha256"),
         Index("ix_images_case_stored", "case_id", "stored_sha256"),
     )
 
     image_id: Mapped[int] = mapped_column(primary_key=True)
     case_id: Mapped[int] = mapped_column(ForeignKey("cases.case_id"))
+    kind: Mapped[str] = mapped_column(String(16), default="cell")
     name: Mapped[str] = mapped_column(String(512))
     num_bytes: Mapped[int]
     received_sha256: Mapped[str] = mapped_column(String(64))
@@ -253,11 +260,54 @@ class Image(Base):
     received_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
+class Photograph(Base):
+    """What is known of an image that is a photograph of a smear.
+
+    ``name`` is how its cells name it, once in a case. ``settings`` are those that it is read with, for good:
+    fields of :class:`~leukoscope.cohort.smears.SmearSettings`, all of them once it was read. ``read_at`` is
+    when its cells were found, empty before; ``flags`` is how often each was given then, also of what is no
+    cell; ``problem`` why nothing could be found in it.
+    """
+
+    __tablename__ = "photographs"
+    __table_args__ = (UniqueConstraint("case_id", "name"),)
+
+    photograph_id: Mapped[int] = mapped_column(ForeignKey("images.image_id"), primary_key=True)
+    case_id: Mapped[int] = mapped_column(ForeignKey("cases.case_id"))
+    name: Mapped[str] = mapped_column(String(512))
+    settings: Mapped[dict[str, Any]]
+    micrometres_per_pixel: Mapped[float | None]
+    scale_source: Mapped[str | None] = mapped_column(String(32))
+    num_red_cells: Mapped[int] = mapped_column(default=0)
+    num_cells: Mapped[int] = mapped_column(default=0)
+    flags: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    problem: Mapped[str | None] = mapped_column(Text)
+    read_at: Mapped[datetime | None]
+    image: Mapped[Image] = relationship()
+
+
+class Cut(Base):
+    """Where in its photograph an image was cut out: box and outline in pixels of the photograph."""
+
+    __tablename__ = "cuts"
+    __table_args__ = (UniqueConstraint("photograph_id", "number"),)
+
+    image_id: Mapped[int] = mapped_column(ForeignKey("images.image_id"), primary_key=True)
+    photograph_id: Mapped[int] = mapped_column(ForeignKey("photographs.photograph_id"))
+    number: Mapped[int]
+    box: Mapped[list[int]] = mapped_column(JSON)
+    outline: Mapped[list[list[int]]] = mapped_column(JSON)
+    flags: Mapped[str] = mapped_column(String(128), default="")
+    photograph: Mapped[Photograph] = relationship()
+    image: Mapped[Image] = relationship()
+
+
 class Cell(Base):
     """A cell, what the model said of it, and what it is called now.
 
     ``row`` is the row of the prediction table as it was first written. ``model_decision`` is never changed;
-    ``decision`` is what stands after review, ``reviewed_at`` when a person looked.
+    ``decision`` is what stands after review, ``reviewed_at`` when a person looked. ``apart`` says that the
+    cell, as long as it is called indeterminate, is counted by itself.
     """
 
     __tablename__ = "cells"
@@ -266,7 +316,9 @@ class Cell(Base):
         UniqueConstraint("case_id", "position"),
         Index("ix_cells_gallery", "case_id", "decision", "blast_probability"),
         # What is counted at each step of a review, without reading the rows that are wide.
-        Index("ix_cells_counted", "case_id", "decision", "reviewed_at", "model_decision", "photograph"),
+        Index(
+            "ix_cells_counted", "case_id", "decision", "reviewed_at", "model_decision", "photograph", "apart"
+        ),
     )
 
     cell_id: Mapped[int] = mapped_column(primary_key=True)
@@ -277,6 +329,7 @@ class Cell(Base):
     model_decision: Mapped[str] = mapped_column(String(16))
     decision: Mapped[str] = mapped_column(String(16))
     reason: Mapped[str | None] = mapped_column(Text)
+    apart: Mapped[str] = mapped_column(String(16), default="")
     blast_probability: Mapped[float | None]
     row: Mapped[dict[str, Any]]
     reviewed_by: Mapped[int | None] = mapped_column(ForeignKey("users.user_id"))
@@ -312,7 +365,11 @@ class Decision(Base):
 
 
 class Job(Base):
-    """Work that outlives a request and a restart. Who works on it holds it until ``held_until``."""
+    """Work that outlives a request and a restart. Who works on it holds it until ``held_until``.
+
+    ``num_all`` counts cells, those of photographs once they are found; ``num_photographs`` what is to be
+    looked through.
+    """
 
     __tablename__ = "jobs"
     __table_args__ = (_one_of("state", JOB_STATES), Index("ix_jobs_waiting", "state", "job_id"))
@@ -322,6 +379,8 @@ class Job(Base):
     state: Mapped[str] = mapped_column(String(16), default="queued")
     num_done: Mapped[int] = mapped_column(default=0)
     num_all: Mapped[int] = mapped_column(default=0)
+    num_photographs_done: Mapped[int] = mapped_column(default=0)
+    num_photographs: Mapped[int] = mapped_column(default=0)
     num_attempts: Mapped[int] = mapped_column(default=0)
     holder: Mapped[str | None] = mapped_column(String(64))
     held_until: Mapped[datetime | None]

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
+from leukoscope.cells.normalisation import NORMALISERS
 from leukoscope.errors import LeukoscopeError, UsageError
 from leukoscope.review.room import Room
 from leukoscope.review.routes.asking import Asking, Changing, RoomOf, Who, page
@@ -20,6 +21,12 @@ SAMPLES = ("PT-0042", "2026-117", "A17", "H 10", "Anna Meier")
 """Pseudonyms as laboratories write them, and a name, on which a pattern can be tried."""
 
 FIELDS = tuple(name for name in RoomSettings.model_fields if name != "bundle_id")
+CHOICES = {
+    "flat_field": {"false": "left as it is", "true": "made even and white, by the empty background"},
+    "normalise": {"none": "left as it is"}
+    | {name: f"brought to C-NMC's, in the way of {name.title()}" for name in NORMALISERS.names()},
+}
+"""What can be chosen, and how it is said."""
 WHOLE_NUMBERS = ("session_idle_minutes", "session_hours", "failures_until_locked", "locked_minutes")
 
 
@@ -53,7 +60,12 @@ def _read(typed: dict[str, str]) -> dict[str, Any]:
         if not typed[name].isdecimal():
             words = name.replace("_", " ")
             raise UsageError(f"expected a whole number for {words}. Received: {typed[name]!r}")
-    return {name: int(value) if name in WHOLE_NUMBERS else value for name, value in typed.items()}
+    for name, choices in CHOICES.items():
+        if typed[name] not in choices:
+            raise UsageError(f"expected one of {', '.join(choices)} for {name}. Received: {typed[name]!r}")
+    values: dict[str, Any] = dict(typed)
+    values |= {name: int(typed[name]) for name in WHOLE_NUMBERS}
+    return values | {"flat_field": typed["flat_field"] == "true"}
 
 
 @router.get("/administration/settings/try")
@@ -80,5 +92,5 @@ def _facts(room: Room, who: Asking) -> dict[str, Any]:
     who.actor.need("administer")
     with room.database.read() as session:
         settings = room_settings(session)
-    values = {"settings": settings, "defaults": RoomSettings()}
+    values = {"settings": settings, "defaults": RoomSettings(), "choices": CHOICES}
     return {"here": "administration", "part": "settings"} | values | _tried(settings.pseudonym_pattern)

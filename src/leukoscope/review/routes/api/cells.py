@@ -22,10 +22,11 @@ from leukoscope.review.routes.api.shapes import (
     failures,
 )
 from leukoscope.review.routes.asking import MayRead, RoomOf
+from leukoscope.review.routes.photographs import surroundings
 from leukoscope.review.services.cells import Found, Wanted, listed_cells
 from leukoscope.review.services.gallery import ORDERS, thumbnail
 from leukoscope.review.services.one_cell import look
-from leukoscope.review.store.tables import User
+from leukoscope.review.store.tables import Cut, User
 
 router = APIRouter(tags=["cells"])
 
@@ -45,6 +46,11 @@ class CellRow(Told):
     )
     model_decision: Call = Field(description="what the model said; never changed")
     reason: str | None = Field(description="why the model said indeterminate", examples=[None])
+    apart: Literal["", "not lymphoid", "not single"] = Field(
+        description="as long as it is called indeterminate, it is counted by itself as this; empty for cells "
+        "that are counted as any others",
+        examples=[""],
+    )
     decision: Call = Field(description="what the cell is called now")
     reviewed_by: str | None = Field(
         description="who looked last; null while nobody has", examples=["m.curie"]
@@ -68,8 +74,24 @@ class Step(Told):
     is_undone: bool = Field(description="whether it was taken back later")
 
 
+class PlaceTold(Told):
+    """Where a cell lies in its photograph."""
+
+    photograph_id: int = Field(examples=[300])
+    number: int = Field(description="among the cells of the photograph, from the top down", examples=[3])
+    box: list[int] = Field(
+        description="x, y, width, height in pixels of the photograph", examples=[[410, 96, 118, 121]]
+    )
+    outline: list[list[int]] = Field(description="corners x, y of the polygon around it")
+    flags: str = Field(description="of the cell in its photograph, with commas", examples=["lobed"])
+    micrometres_per_pixel: float | None = Field(description="of the photograph", examples=[0.081])
+    scale_source: str | None = Field(description="how that is known", examples=["red-cells"])
+
+
 class CellDetails(CellRow):
     """A cell with everything that is known of it."""
+
+    place: PlaceTold | None = Field(description="in its photograph; null for a cell that came by itself")
 
     row: dict[str, Any] = Field(description="the row of the prediction table, as it was first written")
     history: list[Step] = Field(description="every step, the first one first")
@@ -91,6 +113,9 @@ def list_cells(
     tab: Annotated[Call | None, Query(description="called so now")] = None,
     photograph: Annotated[Line | None, Query(description="of this photograph")] = None,
     reviewed: Annotated[bool | None, Query(description="looked at by somebody, or by nobody")] = None,
+    apart: Annotated[
+        Literal["not lymphoid", "not single"] | None, Query(description="counted apart as this")
+    ] = None,
     order: Annotated[
         str, Query(pattern=f"^({'|'.join(ORDERS)})$", description=f"one of {', '.join(ORDERS)}")
     ] = "position",
@@ -100,7 +125,7 @@ def list_cells(
     """Without `tab` and `reviewed`, in the order of `position`, pages stay as they are while cells are
     decided on. Where you decide on a tab page by page, ask for page 1 again after each step."""
     paging = Paging(page, per_page)
-    wanted = Wanted(tab or "", photograph, reviewed, order, paging.start, per_page)
+    wanted = Wanted(tab or "", photograph, reviewed, apart, order, paging.start, per_page)
     with room.database.read() as session:
         found, num_all = listed_cells(session, actor, case_id, wanted)
     paging.link(request, response, num_all)
@@ -119,7 +144,13 @@ def get_cell(room: RoomOf, actor: MayRead, case_id: CaseId, cell_id: CellId) -> 
         found = look(session, actor, case_id, cell_id)
         reviewer = session.get(User, found.cell.reviewed_by) if found.cell.reviewed_by else None
     row = _row(Found(found.cell, found.image, reviewer.username if reviewer else None))
-    return CellDetails.model_validate(row | {"row": found.cell.row, "history": found.steps})
+    more = {"row": found.cell.row, "history": found.steps, "place": found.cut and _place(found.cut)}
+    return CellDetails.model_validate(row | more)
+
+
+def _place(cut: Cut) -> dict[str, Any]:
+    scale = {name: getattr(cut.photograph, name) for name in ("micrometres_per_pixel", "scale_source")}
+    return _own(cut) | scale
 
 
 def _row(found: Found) -> dict[str, Any]:
@@ -173,6 +204,27 @@ def get_thumbnail(room: RoomOf, actor: MayRead, case_id: CaseId, cell_id: CellId
         found = look(session, actor, case_id, cell_id)
     small = thumbnail(room.images.pixels(found.image.stored_sha256 or ""))
     return WebP(small, headers={"Cache-Control": FOR_GOOD})
+
+
+class Jpeg(Response):
+    """A picture of where something lies."""
+
+    media_type = "image/jpeg"
+
+
+@router.get(
+    "/cases/{case_id}/cells/{cell_id}/surroundings",
+    operation_id="getCellSurroundings",
+    summary="Where a cell lies in its photograph",
+    response_class=Jpeg,
+    responses=failures(403, 404, 422),
+)
+def get_surroundings(room: RoomOf, actor: MayRead, case_id: CaseId, cell_id: CellId) -> Jpeg:
+    """JPEG, what lies around it, with its outline and thinner ones of others: green for whole single cells,
+    blue for those that are not lymphoid, orange for other white cells. 404 for a cell that came by itself."""
+    with room.database.read() as session:
+        picture = surroundings(session, room, actor, case_id, cell_id)
+    return Jpeg(picture, headers={"Cache-Control": FOR_GOOD})
 
 
 @router.get(

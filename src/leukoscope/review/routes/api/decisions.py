@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Response
 from pydantic import Field
@@ -37,13 +37,19 @@ class Share(Told):
 
     num_blast: int = Field(examples=[40])
     num_normal: int = Field(examples=[10])
-    num_indeterminate: int = Field(description="in no share", examples=[3])
+    num_indeterminate: int = Field(description="in no share; without the last two", examples=[3])
     num_rejected: int = Field(description="in no share", examples=[1])
     fraction: float | None = Field(
         description="blasts among blasts and normal cells, 0 to 1; null where there are none", examples=[0.8]
     )
     ci_low: float | None = Field(description="lower end of its 95 % Wilson interval", examples=[0.67])
     ci_high: float | None = Field(description="upper end", examples=[0.89])
+    num_not_lymphoid: int = Field(
+        description="cells of photographs that are not lymphoid, as long as they are called indeterminate; "
+        "in no share",
+        examples=[0],
+    )
+    num_not_single: int = Field(description="the same of what is no single whole cell", examples=[0])
 
 
 class Both(Told):
@@ -101,6 +107,11 @@ class Approve(Asked):
 
     tab: Call
     photograph: Line = Field("", description="only the cells of this one; empty for all", examples=["1_2"])
+    apart: Literal["", "others", "not lymphoid", "not single"] = Field(
+        "",
+        description="only cells that are counted apart as this, or only the others; empty for all",
+        examples=["not lymphoid"],
+    )
 
 
 CHANGES = failures(400, 403, 404, 409, 412, 413, 422)
@@ -146,7 +157,7 @@ def approve_tab(
     """Every cell of the tab that nobody has looked at, in one step that the trail calls bulk approval."""
     with room.database.write() as session:
         expect(case_for(session, actor, case_id, lock=True), if_match)
-        action_id = approve(session, actor, case_id, wanted.tab, wanted.photograph)
+        action_id = approve(session, actor, case_id, wanted.tab, wanted.photograph, apart=wanted.apart)
         return _reviewed(session, response, actor, case_id, action_id)
 
 

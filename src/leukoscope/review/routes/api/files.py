@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, NamedTuple
 
 from fastapi import APIRouter, Depends, Header, Request, Response
 from pydantic import Field
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
+from leukoscope.cohort.smears import LEAST_PIXEL, MOST_PIXEL
 from leukoscope.errors import UsageError
 from leukoscope.review.auth.rights import case_for
 from leukoscope.review.routes.api.jobs import JobRow
@@ -32,6 +33,8 @@ from leukoscope.review.services.idempotency import fingerprint, once
 from leukoscope.review.services.intake import add_images, check_open
 from leukoscope.review.services.jobs import jobs_of
 from leukoscope.review.services.receiving import received
+from leukoscope.review.services.sent import kind_of, pixel_size
+from leukoscope.review.services.uploads import CELL
 from leukoscope.review.store.tables import Image
 
 router = APIRouter(tags=["files"])
@@ -55,6 +58,7 @@ class FileRow(Told):
     """A file as it came, and what became of it."""
 
     image_id: int = Field(examples=[301])
+    kind: Literal["cell", "photograph"] = Field(description="what it was sent as")
     name: str = Field(description="without folders", examples=["UID_1_2_1_all.bmp"])
     num_bytes: int = Field(description="of the file as it came", examples=[607554])
     received_sha256: Sha256
@@ -80,11 +84,11 @@ class Taken(Told):
     job: JobRow | None = Field(description="the job that reads them; null where no file was taken")
 
 
-async def sent_files(request: Request, room: RoomOf, _actor: MayReview) -> AsyncIterator[list[UploadFile]]:
+async def sent_files(request: Request, room: RoomOf, _actor: MayReview) -> AsyncIterator[Sent]:
     """The files of a request. Nothing of it is read before its sender is known.
 
     Raises:
-        UsageError: without a file.
+        UsageError: without a file, for an unknown kind, or a pixel size that cannot be.
     """
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise HTTPException(415, "expected multipart/form-data with the files in the field 'files'")
@@ -92,7 +96,29 @@ async def sent_files(request: Request, room: RoomOf, _actor: MayReview) -> Async
         files = [file for file in form.getlist("files") if isinstance(file, UploadFile)]
         if not files:
             raise UsageError("expected at least one file in the field 'files'")
-        yield files
+        yield Sent(files, kind_of(str(form.get("kind", "cells"))), _pixel_size(form.get("pixel_size")))
+
+
+def _pixel_size(told: object) -> float | None:
+    if told is None:
+        return None
+    size = pixel_size(str(told))
+    if size is None:
+        raise UsageError("expected micrometres per pixel as a number. Received: nothing", hint="leave it out")
+    return size
+
+
+class Sent(NamedTuple):
+    """What an upload brings, and what its sender says of it."""
+
+    files: list[UploadFile]
+    kind: str
+    pixel_size: float | None
+
+    @property
+    def told(self) -> str:
+        """What is said of the files."""
+        return f", {self.kind}s of {self.pixel_size} micrometres" if self.kind != CELL else ""
 
 
 MULTIPART = {
@@ -109,7 +135,21 @@ MULTIPART = {
                             "minItems": 1,
                             "description": "images (BMP, PNG, TIFF, JPEG, WebP) and zips of images",
                             "items": {"type": "string", "format": "binary"},
-                        }
+                        },
+                        "kind": {
+                            "type": "string",
+                            "enum": ["cells", "photographs"],
+                            "default": "cells",
+                            "description": "single cells, already cut out; or photographs of a smear, "
+                            "whose cells are looked for",
+                        },
+                        "pixel_size": {
+                            "type": "number",
+                            "minimum": LEAST_PIXEL,
+                            "maximum": MOST_PIXEL,
+                            "description": "micrometres per pixel of photographs; without it by their "
+                            "red cells",
+                        },
                     },
                 }
             }
@@ -141,26 +181,29 @@ def send_files(
     room: RoomOf,
     actor: MayReview,
     case_id: CaseId,
-    files: Annotated[list[UploadFile], Depends(sent_files)],
+    sent: Annotated[Sent, Depends(sent_files)],
     key: IdempotencyKey = None,
 ) -> Taken:
     """Many at once, up to 256 of them outside of zips. A file that cannot be taken is listed with its reason
     and stops no other; one that is in the case already is listed, too, and not read twice. A job reads what
-    was taken."""
+    was taken. Photographs of a smear are sent with `kind=photographs`: the job finds their cells, which then
+    are cells of the case."""
     with room.database.read() as session:
         case = case_for(session, actor, case_id)
-    named = [(file.filename or "", file.file) for file in files]
-    asked = fingerprint(f"files of case {case_id}", named) if key else ""
+    named = [(file.filename or "", file.file) for file in sent.files]
+    asked = fingerprint(f"files of case {case_id}{sent.told}", named) if key else ""
     with once(room.database, actor, key, asked) as work:
         if work.earlier is not None:
             response.headers[REPLAYED] = "true"
             return Taken.model_validate(work.earlier)
         check_open(case)  # before the work, which looks again when it is kept
+        limits = room.settings.limits
         came = [
-            one for name, stream in named for one in received(name, stream, room.images, room.settings.limits)
+            one for name, stream in named for one in received(name, stream, room.images, limits, sent.kind)
         ]
         with room.database.write() as session:
-            taken = _taken(session, case_id, add_images(session, actor, case_id, came))
+            added = add_images(session, actor, case_id, came, pixel_size=sent.pixel_size)
+            taken = _taken(session, case_id, added)
             work.keep(session, taken.model_dump(mode="json"))
     room.worker.call()
     return taken

@@ -23,7 +23,11 @@ class JobRow(Told):
     case_id: int = Field(examples=[17])
     state: Literal["queued", "running", "done", "failed", "cancelled"]
     num_done: int = Field(description="cells read", examples=[64])
-    num_all: int = Field(description="cells to be read in all", examples=[500])
+    num_all: int = Field(
+        description="cells to be read in all; those of photographs count once they are found", examples=[500]
+    )
+    num_photographs_done: int = Field(description="photographs of smears looked through", examples=[0])
+    num_photographs: int = Field(description="photographs to be looked through in all", examples=[0])
     error: str | None = Field(description="why it failed", examples=[None])
     created_at: datetime = Field(description="UTC")
     started_at: datetime | None = Field(description="UTC; null while it waits")

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import Field, Strict
 
+from leukoscope.cells.normalisation import NORMALISERS
 from leukoscope.review.audit import Head
 from leukoscope.review.routes.api.shapes import LARGEST_ID, NO_NUL, Asked, Day, Id, Line, Told, failures
 from leukoscope.review.routes.asking import MayAdminister, MayAudit, RoomOf
@@ -18,6 +19,8 @@ from leukoscope.review.settings import change_room_settings, room_settings
 router = APIRouter(tags=["administration"])
 
 Whole = Annotated[int, Strict()]
+WAYS = ("none", *NORMALISERS.names())
+Normalise = Annotated[str, Field(json_schema_extra={"enum": list(WAYS)})]
 
 
 class SettingsTold(Told):
@@ -39,6 +42,12 @@ class SettingsTold(Told):
         description="wrong passwords in a row, until an account is locked", examples=[5]
     )
     locked_minutes: int = Field(description="how long it is", examples=[15])
+    flat_field: bool = Field(
+        description="whether uneven light is evened out in photographs of new cases", examples=[True]
+    )
+    normalise: Normalise = Field(
+        description="how the stain of photographs of new cases is brought to C-NMC's", examples=["none"]
+    )
 
 
 class SettingsChange(Asked):
@@ -51,6 +60,8 @@ class SettingsChange(Asked):
     session_hours: Whole | None = Field(None, ge=1, le=168)
     failures_until_locked: Whole | None = Field(None, ge=3, le=20)
     locked_minutes: Whole | None = Field(None, ge=1, le=1440)
+    flat_field: Annotated[bool, Strict()] | None = Field(None, examples=[True])
+    normalise: Normalise | None = Field(None, examples=["none"])
 
 
 class ModelRow(Told):
