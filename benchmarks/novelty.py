@@ -38,6 +38,7 @@ from leukoscope.core.progress import progress
 from leukoscope.core.provenance import versions
 from leukoscope.evaluation.readings import Cells, Judgement
 from leukoscope.inference.backends import make_backend
+from leukoscope.inference.copies import Answers
 from leukoscope.inference.novelty import References
 from leukoscope.inference.parts import CellInput, ManifestPart
 from leukoscope.inference.prepare import Prepared, prepare
@@ -78,7 +79,8 @@ def read(bundle: Bundle, pictures: Sequence[CellInput], what: str) -> Read:
         outputs = backend.run(np.stack([cell.pixels for cell in batch if cell.pixels is not None]))
         assert len(outputs.logits) == len(batch), "a picture cannot be read"
         embeddings.append(outputs.embedding)
-        rows.append(make_rows(batch, outputs, bundle, references))
+        answers = Answers(outputs.logits, references.distance(outputs.embedding))
+        rows.append(make_rows(batch, answers, bundle))
 
     with progress(what, len(pictures)) as bar:
         for cell in ordered_map(partial(prepare, info=info), pictures):

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from leukoscope.cells.corrupt import scaled
 from leukoscope.cells.decode import decode
 from leukoscope.cohort.manifest import Manifest
 from leukoscope.cohort.open import open_cohort
 from leukoscope.cohort.smears import SmearCell, SmearSettings
 from leukoscope.inference.predictor import Predictor
-from leukoscope.inference.smears import resize_cell
 from smear.fields import as_box, pairs_of
 from smear.moves import moves, moves_by_class, shifts_of_people
 from smear.people import labelled
@@ -39,7 +39,7 @@ def of_cells(cells: Manifest, factor: float) -> dict[str, Any]:
 def _pictures(cells: Manifest, factor: float) -> Iterator[np.ndarray]:
     for path in cells.frame["path"]:
         image = decode(cells.images().read(path), name=path)
-        yield from (image, resize_cell(image, factor))
+        yield from (image, scaled(image, factor))
 
 
 def of_photographs(photographs: Photographs) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from leukoscope.cells.corrupt import scaled
 from leukoscope.cells.segmentation.found import FLAGS, NO_CELL, NOT_LYMPHOID, NOT_SINGLE, why_not_judged
 from leukoscope.cohort.extract import extract
 from leukoscope.cohort.manifest import Manifest
@@ -19,7 +20,7 @@ from leukoscope.evaluation.table import PredictionTable
 from leukoscope.inference import smears as module
 from leukoscope.inference.predict import predict
 from leukoscope.inference.predictor import load
-from leukoscope.inference.smears import moved_by_scale, resize_cell, resolve_smears
+from leukoscope.inference.smears import moved_by_scale, resolve_smears
 
 SETTINGS = SmearSettings(pixel_size=0.1)
 
@@ -208,7 +209,7 @@ def test_another_scale_is_as_if_the_cell_were_larger(done, tiny_bundle, photogra
     predictor = load(tiny_bundle)
     changes, called = [], 0
     for image in images:
-        as_found, *others = (predictor.predict_one(resize_cell(image, factor)) for factor in (1.0, 0.9, 1.1))
+        as_found, *others = (predictor.predict_one(scaled(image, factor)) for factor in (1.0, 0.9, 1.1))
         changes.append(max(abs(other.blast_probability - as_found.blast_probability) for other in others))
         called += any(other.decision != as_found.decision for other in others)
     moves = done.scale_moves
@@ -221,17 +222,3 @@ def test_another_scale_is_as_if_the_cell_were_larger(done, tiny_bundle, photogra
 
 def test_no_cell_no_word_about_scale(tiny_bundle):
     assert moved_by_scale(load(tiny_bundle), []) is None
-
-
-def test_a_resized_cell_keeps_its_colours(photographs, tmp_path):
-    cut = extract([photographs / "b.png"], tmp_path / "x", SETTINGS)
-    image = cv2.imread(str(cut.out / cut.manifest.frame["path"][0]))
-    assert np.array_equal(resize_cell(image, 1.0), image)
-    for factor in (0.9, 1.1):
-        other = resize_cell(image, factor)
-        inside, was = other.max(axis=2) > 0, image.max(axis=2) > 0
-        assert inside.sum() / was.sum() == pytest.approx(factor**2, rel=0.02)
-        assert np.abs(other[inside].mean(axis=0) - image[was].mean(axis=0)).max() < 1.5
-        assert other[inside].max(axis=1).min() > 0.8 * image[was].max(axis=1).min()  # no dark rim
-        columns, rows = (np.flatnonzero(inside.any(axis=axis)) for axis in (0, 1))
-        assert abs(columns[0] + columns[-1] - 449) <= 2 and abs(rows[0] + rows[-1] - 449) <= 2

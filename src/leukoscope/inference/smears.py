@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import polars as pl
 
+from leukoscope.cells.corrupt import scaled
 from leukoscope.cells.photograph import SIDE, read_photograph
 from leukoscope.cohort.photographs import Scales, listed, named
 from leukoscope.cohort.smears import Origin, Photograph, SmearCell, SmearSettings, cells_of
@@ -165,38 +166,19 @@ def moved_by_scale(predictor: Predictor, cells: Iterable[np.ndarray]) -> ScaleMo
 
 def _answers(predictor: Predictor, images: list[np.ndarray], factor: float) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities and decisions."""
-    rows = pl.concat(predictor.rows(_resized(images, factor)))
+    rows = pl.concat(predictor.rows(_scaled(images, factor)))
     return rows["blast_probability"].to_numpy(), rows["decision"].to_numpy()
 
 
-def _resized(images: list[np.ndarray], factor: float) -> Iterator[CellInput]:
+def _scaled(images: list[np.ndarray], factor: float) -> Iterator[CellInput]:
     for number, image in enumerate(images):
-        yield CellInput(str(number), "", partial(resize_cell, image, factor))
+        yield CellInput(str(number), "", partial(_on_black, image, factor))
 
 
-def resize_cell(image: np.ndarray, factor: float) -> np.ndarray:
-    """A cell on black, larger by ``factor``, in the middle of a picture of C-NMC's size.
-
-    Its mask is resized by itself, so that its edge does not darken into the black.
-
-    Args:
-        image: uint8 ``(H, W, 3)``, black outside of the cell.
-        factor: above 0.
-
-    Returns:
-        uint8 ``(450, 450, 3)``, or larger where the cell would not fit.
-    """
-    x, y, width, height = cv2.boundingRect(image.max(axis=2))
-    part = image[y : y + height, x : x + width]
-    inside = (part.max(axis=2) > 0).astype(np.uint8)
-    size = max(round(width * factor), 1), max(round(height * factor), 1)
-    mask = inside.astype(np.float32)
-    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-    weight = cv2.resize(mask, size, interpolation=how)
-    pixels = cv2.resize(part.astype(np.float32) * mask[:, :, None], size, interpolation=how)
-    sharp = np.where(weight[:, :, None] >= 0.5, pixels / np.maximum(weight, 0.5)[:, :, None], 0)
-    side = max(SIDE, *size)
-    left, top = (side - size[0]) // 2, (side - size[1]) // 2
-    result = np.zeros((side, side, 3), np.uint8)
-    result[top : top + size[1], left : left + size[0]] = np.clip(np.rint(sharp), 0, 255).astype(np.uint8)
-    return result
+def _on_black(image: np.ndarray, factor: float) -> np.ndarray:
+    """In the middle of a picture of C-NMC's size, or a larger one where it would not fit."""
+    height, width = image.shape[:2]
+    side = max(SIDE, *(int(np.ceil(1.25 * length)) for length in (height, width)))
+    above, left = (side - height) // 2, (side - width) // 2
+    borders = (above, side - height - above, left, side - width - left)
+    return scaled(cv2.copyMakeBorder(image, *borders, cv2.BORDER_CONSTANT, value=(0, 0, 0)), factor)
