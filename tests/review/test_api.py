@@ -20,6 +20,7 @@ from sqlalchemy import func, select
 from tests.review.conftest import PASSWORD
 from tests.review.live import open_room
 from tests.review.programs import API, asking, make, read, send, serving, wait
+from tests.review.test_work import failing_behind
 
 from leukoscope.review.audit import verify
 from leukoscope.review.auth import tokens
@@ -68,6 +69,20 @@ def refused(answer, status: int, said: str = "") -> None:
 
 
 # The whole way
+
+
+def test_what_a_job_that_failed_has_left_is_read_again(sam, cells, monkeypatch):
+    with monkeypatch.context() as patch:
+        failing_behind(1, patch)
+        address = make(sam)
+        send(sam, address, cells)
+        assert wait(sam, address)["state"] == "failed"
+    assert "7 files were taken, but not read" in sam.get(address).json()["blocks"]
+    again = sam.post(f"{address}/jobs")
+    assert again.status_code == 201 and again.json()["state"] == "queued"
+    job = wait(sam, address)
+    assert (job["state"], job["num_done"]) == ("done", 7)
+    refused(sam.post(f"{address}/jobs"), 409, "no file waits")
 
 
 def test_the_whole_way_of_a_case_by_the_api_alone(sam, cells):

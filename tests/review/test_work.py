@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -19,7 +20,7 @@ from leukoscope.review.services import jobs
 from leukoscope.review.services.cases import Filter, count_states, images_of, worklist
 from leukoscope.review.services.decisions import approve, decide, history, undo
 from leukoscope.review.services.differential import differential
-from leukoscope.review.services.intake import TWICE, ConflictError
+from leukoscope.review.services.intake import TWICE, ConflictError, read_again
 from leukoscope.review.services.jobs import Worker
 from leukoscope.review.services.signing import last_signature, reopen, sign, what_blocks
 from leukoscope.review.services.uploads import UploadError, UploadLimits, members, receive
@@ -184,6 +185,45 @@ def test_files_that_come_later_are_read_too(room, read_case, cells, tiny_cohort)
     upload(room, read_case, [(path.name, path.read_bytes()) for path in more])
     assert state(room, read_case) == "running" and room.worker.work_once()
     assert len(cells_of(room, read_case)) == 15
+
+
+def failing_behind(num: int, patch) -> None:
+    """Workers read so many chunks and then fail."""
+    left, reading = [num], Worker._read
+
+    def read_some(self, *given):
+        left[0] -= 1
+        if left[0] < 0:
+            raise UsageError("the model is gone")
+        return reading(self, *given)
+
+    patch.setattr(jobs, "CHUNK", 5)
+    patch.setattr(Worker, "_read", read_some)
+
+
+def test_what_a_job_that_failed_has_left_blocks_the_signature_and_is_read_when_asked(
+    room, cells, monkeypatch
+):
+    case_id = new_case(room)
+    upload(room, case_id, cells)
+    with monkeypatch.context() as patch:
+        failing_behind(1, patch)
+        assert room.worker.work_once()
+    approve_all(room, case_id)
+    assert len(cells_of(room, case_id)) == 5
+    with room.database.read() as session:
+        assert what_blocks(session, session.get_one(Case, case_id)) == ["7 files were taken, but not read"]
+    with pytest.raises(ConflictError, match="7 files were taken, but not read"):
+        sign_it(room, case_id)
+    assert not room.worker.work_once()
+    with pytest.raises(NotFoundError):
+        act(room, read_again, case_id, actor=replace(room.signer, team_ids=frozenset()))
+    act(room, read_again, case_id)
+    assert room.worker.work_once() and len(cells_of(room, case_id)) == 12
+    with pytest.raises(ConflictError, match="no file waits"):
+        act(room, read_again, case_id)
+    approve_all(room, case_id)
+    sign_it(room, case_id)
 
 
 def test_a_stored_image_that_was_swapped_is_found(room, cells):

@@ -25,8 +25,10 @@ from leukoscope.review.services.intake import (
     count_unsegmented,
     known_files,
     last_kind,
+    read_again,
     untaken,
 )
+from leukoscope.review.services.jobs import num_left
 from leukoscope.review.services.photographs import photographs_of
 from leukoscope.review.services.receiving import received
 from leukoscope.review.services.uploads import CELL
@@ -135,7 +137,7 @@ def show(
         values = standing(session, room, case, view) | keys_for(session, who.actor)
         job, names = _last_job(session, case_id), photographs(session, case_id)
         smears, kind = photographs_of(session, case_id), last_kind(session, case_id)
-        num_unsegmented = count_unsegmented(session, case_id)
+        num_unsegmented, num_unread = count_unsegmented(session, case_id), num_left(session, case_id)
     return page(
         request,
         "case.html",
@@ -152,6 +154,7 @@ def show(
         kind=kind,
         pixel_size=smears[-1].settings.get("pixel_size") if smears else None,
         num_unsegmented=num_unsegmented,
+        num_unread=num_unread,
         twice=[image for image in refused if image.reason == TWICE],
         unread=[image for image in refused if image.reason != TWICE],
     )
@@ -174,6 +177,15 @@ def show_progress(
 def _last_job(session: Session, case_id: int) -> Job | None:
     jobs = select(Job).where(Job.case_id == case_id).order_by(Job.job_id.desc()).limit(1)
     return session.scalars(jobs).first()
+
+
+@router.post("/cases/{case_id}/read-again")
+def begin_again(*, room: RoomOf, who: Changing, case_id: int) -> Response:
+    """Have read what a job that failed has left."""
+    with room.database.write() as session:
+        read_again(session, who.actor, case_id)
+    room.worker.call()
+    return RedirectResponse(f"/cases/{case_id}", 303)
 
 
 @router.post("/cases/{case_id}/known")

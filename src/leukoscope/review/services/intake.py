@@ -11,10 +11,10 @@ from leukoscope.errors import LeukoscopeError
 from leukoscope.review.audit import record
 from leukoscope.review.auth.rights import Actor, case_for
 from leukoscope.review.services.cases import settle
-from leukoscope.review.services.jobs import enqueue
+from leukoscope.review.services.jobs import enqueue, num_left
 from leukoscope.review.services.photographs import note_photographs
 from leukoscope.review.services.uploads import CELL, Received
-from leukoscope.review.store.tables import Case, Cell, Image, Photograph
+from leukoscope.review.store.tables import Case, Cell, Image, Job, Photograph
 
 UNSEGMENTED = "quality: not-segmented"
 """Why no decision is made on a picture without a cell on black."""
@@ -44,6 +44,25 @@ def known_files(
     came = select(Image.received_sha256).where(Image.case_id == case_id, Image.kind == kind, ~_failed())
     wanted = came.where(Image.received_sha256.in_(list(sha256s))).distinct()
     return list(session.scalars(wanted))
+
+
+def read_again(session: Session, actor: Actor, case_id: int) -> Job:
+    """Have the files read that a job which failed has left.
+
+    Raises:
+        NotFoundError: when there is no such case for this person.
+        ConflictError: when it is signed, or nothing is left.
+    """
+    actor.need("review")
+    case = case_for(session, actor, case_id, lock=True)
+    check_open(case)
+    num = num_left(session, case_id)
+    if not num:
+        raise ConflictError("no file waits to be read again", hint="look at the case anew")
+    job = enqueue(session, case_id)
+    record(session, actor.username, "reading begun again", case_id, num_files=num)
+    settle(session, case)
+    return job
 
 
 def _failed() -> ColumnElement[bool]:

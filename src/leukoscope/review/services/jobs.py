@@ -87,6 +87,17 @@ def _num_unseen(session: Session, case_id: int) -> int:
     return session.scalar(mine) or 0
 
 
+def num_left(session: Session, case_id: int) -> int:
+    """How many files a job that failed has left: images of cells without one, photographs not looked through.
+
+    Nothing where none failed last, without counting: this is asked at every step.
+    """
+    last = select(Job.state).where(Job.case_id == case_id).order_by(Job.job_id.desc()).limit(1)
+    if session.scalar(last) != "failed":
+        return 0
+    return len(unread(session, case_id)) + _num_unseen(session, case_id)
+
+
 def jobs_of(session: Session, case_id: int) -> list[Job]:
     """The jobs of a case, the newest first."""
     return list(session.scalars(select(Job).where(Job.case_id == case_id).order_by(Job.job_id.desc())))

@@ -16,6 +16,7 @@ from leukoscope.review.auth.rights import Actor, ForbiddenError, case_for
 from leukoscope.review.reports.document import document, fingerprint
 from leukoscope.review.services.cases import settle
 from leukoscope.review.services.intake import ConflictError
+from leukoscope.review.services.jobs import num_left
 from leukoscope.review.services.parts import OPEN, OTHERS
 from leukoscope.review.store.database import Database
 from leukoscope.review.store.tables import APART, DECISIONS, Case, Cell, Signature, User, utc_now
@@ -41,6 +42,10 @@ def blocking(session: Session, case: Case) -> list[Block]:
         return [Block("it is signed already", {})]
     if case.state == "running":
         return [Block("its images are being read", {})]
+    blocks = list[Block]()
+    if num := num_left(session, case.case_id):
+        words = f"{num:,} {'file was' if num == 1 else 'files were'} taken, but not read"
+        blocks.append(Block(words, {}))
     unseen = (
         select(Cell.decision, Cell.apart, func.count())
         .where(Cell.case_id == case.case_id, Cell.reviewed_at.is_(None))
@@ -49,7 +54,6 @@ def blocking(session: Session, case: Case) -> list[Block]:
     waiting, apart = Counter[str](), Counter[str]()
     for decision, kind, num in session.execute(unseen):
         (apart if decision == OPEN else waiting)[kind if decision == OPEN else decision] += num
-    blocks = list[Block]()
     if num := apart[""]:
         words = f"{num:,} indeterminate {'cell is' if num == 1 else 'cells are'} not settled"
         blocks.append(Block(words, {OPEN: num}, OTHERS if len(apart) > 1 else ""))

@@ -10,7 +10,8 @@ from pydantic import Field
 
 from leukoscope.review.auth.rights import case_for
 from leukoscope.review.routes.api.shapes import CaseId, Told, failures
-from leukoscope.review.routes.asking import MayRead, RoomOf
+from leukoscope.review.routes.asking import MayRead, MayReview, RoomOf
+from leukoscope.review.services.intake import read_again
 from leukoscope.review.services.jobs import jobs_of
 
 router = APIRouter(tags=["jobs"])
@@ -38,6 +39,21 @@ class JobList(Told):
     """The jobs of a case, the newest first."""
 
     items: list[JobRow]
+
+
+@router.post(
+    "/cases/{case_id}/jobs",
+    status_code=201,
+    operation_id="readAgain",
+    summary="Read again what is left",
+    responses=failures(403, 404, 409, 422),
+)
+def begin_again(room: RoomOf, actor: MayReview, case_id: CaseId) -> JobRow:
+    """Begins a job for the files that one which failed has left; 409 where there are none."""
+    with room.database.write() as session:
+        job = JobRow.model_validate(read_again(session, actor, case_id))
+    room.worker.call()
+    return job
 
 
 @router.get(
