@@ -62,7 +62,8 @@ def draw(targets: Sequence[Target]) -> str:
         axes.minorticks_off()
         axes.spines["left"].set_visible(False)
         drawn = io.StringIO()
-        figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
+        # whole, however long its texts are
+        figure.savefig(drawn, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
     return drawn.getvalue()
 
 
