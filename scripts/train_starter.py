@@ -24,6 +24,7 @@ from pathlib import Path
 import polars as pl
 
 from leukoscope.bundle.export import restate_bundle
+from leukoscope.bundle.format import AssumedScale
 from leukoscope.bundle.read import open_bundle, verify_bundle
 from leukoscope.cohort.index import index
 from leukoscope.cohort.manifest import Manifest
@@ -98,7 +99,12 @@ def add_readings(partitions: dict[int, Partition], manifest: Manifest) -> None:
         raise SystemExit("these are not the folds that the starter's figures are of: nothing was written")
     readings = read_people(pools, starter.info.operating_points)
     sizes = median_sizes(manifest.frame.filter(pl.col("source") == "training"))
-    restate_bundle(starter, STARTER, reference_readings=readings, median_sizes=sizes)
+    facts = {
+        "reference_readings": readings,
+        "median_sizes": sizes,
+        "assumed_scale": AssumedScale.of(manifest),
+    }
+    restate_bundle(starter, STARTER, **facts)
     print(f"{STARTER}: {verify_bundle(STARTER).bundle_id}")
 
 

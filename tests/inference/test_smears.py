@@ -8,7 +8,9 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from leukoscope.bundle.read import open_bundle
 from leukoscope.cells.corrupt import scaled
+from leukoscope.cells.scale import CNMC_MICROMETRES_PER_PIXEL, CNMC_SCALE_SOURCE
 from leukoscope.cells.segmentation.found import FLAGS, NO_CELL, NOT_LYMPHOID, NOT_SINGLE, why_not_judged
 from leukoscope.cohort.extract import extract
 from leukoscope.cohort.manifest import Manifest
@@ -179,6 +181,23 @@ def test_the_bundle_says_the_scale(photographs, make_bundle, tmp_path):
     )
     frame = predict(bundle, photographs / "a.png", smear=SETTINGS).table.frame
     assert frame["cell_width"].to_list() == frame["box_width"].to_list()
+
+
+def test_what_a_bundle_assumes_of_its_scale_is_taken_where_none_is_known(photographs, make_bundle, tmp_path):
+    from leukoscope.bundle.export import restate_bundle
+    from leukoscope.bundle.format import AssumedScale
+
+    plain = make_bundle(tmp_path / "plain.leuko")
+    scale = AssumedScale(micrometres_per_pixel=0.1, source="assumed: for this test")
+    bundle = restate_bundle(plain, tmp_path / "b.leuko", assumed_scale=scale)
+    frame = predict(bundle, photographs / "a.png", smear=SETTINGS).table.frame
+    assert frame["cell_width"].to_list() == frame["box_width"].to_list()
+    assert "0.1 micrometres per pixel (assumed: for this test)" in (bundle / "CARD.md").read_text()
+
+
+def test_the_starter_says_which_scale_it_assumes():
+    said = open_bundle("starter").info.assumed_scale
+    assert (said.micrometres_per_pixel, said.source) == (CNMC_MICROMETRES_PER_PIXEL, CNMC_SCALE_SOURCE)
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,12 @@ class TestOneRun:
             medians = np.median(measured.to_numpy(), axis=0)
             assert [found.width, found.height, found.area] == medians.tolist()
 
+    def test_says_which_scale_it_assumes_of_cells_in_the_official_layout(self, run, holdout):
+        assert Manifest.read(holdout).metadata["layout"] == "cnmc2019"
+        said = open_bundle(run.bundle).info
+        assert said.preprocess.micrometres_per_pixel is None
+        assert said.micrometres_per_pixel == said.assumed_scale.micrometres_per_pixel == 0.05
+
     def test_calibration_and_threshold_come_from_the_calibration_subjects_alone(self, run):
         info = open_bundle(run.bundle).info
         rows = PredictionTable.read(run.predictions).frame.filter(pl.col("split") == "calibration")

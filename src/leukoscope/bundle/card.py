@@ -55,8 +55,10 @@ def _head(info: BundleInfo) -> Iterator[str]:
 
 
 def _use(info: BundleInfo) -> Iterator[str]:
-    window, scale = info.preprocess, info.preprocess.micrometres_per_pixel
+    window, scale = info.preprocess, info.micrometres_per_pixel
     assumed = f"{scale:g} micrometres per pixel" if scale else "the scale of its training images"
+    if info.assumed_scale and not window.micrometres_per_pixel:
+        assumed += f" ({info.assumed_scale.source})"
     yield "## Intended use"
     yield INTENDED_USE
     yield (

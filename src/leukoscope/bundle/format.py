@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from leukoscope.cells.preprocess import Preprocess
 from leukoscope.cells.quality import QualityLimits
+from leukoscope.cells.scale import CNMC_MICROMETRES_PER_PIXEL, CNMC_SCALE_SOURCE
 from leukoscope.cohort.manifest import Manifest
 from leukoscope.core.config import Config
 from leukoscope.evaluation.calibration import Calibration
@@ -124,6 +125,25 @@ class NoveltyLimit(Config):
     fitted_on: str = ""
 
 
+class AssumedScale(Config):
+    """The scale of the training cells, where it is not known but assumed.
+
+    Attributes:
+        micrometres_per_pixel: what is assumed.
+        source: from where.
+    """
+
+    micrometres_per_pixel: float = Field(gt=0)
+    source: str
+
+    @classmethod
+    def of(cls, split: Manifest) -> Self | None:
+        """Of the cells of a split; ``None`` where nothing is assumed of them."""
+        if split.metadata.get("layout") != "cnmc2019":
+            return None
+        return cls(micrometres_per_pixel=CNMC_MICROMETRES_PER_PIXEL, source=CNMC_SCALE_SOURCE)
+
+
 class Privacy(Config):
     """How ``subjects.parquet`` names people: in the clear, or as hashes with a ``salt`` (hexadecimal)."""
 
@@ -151,6 +171,8 @@ class BundleInfo(Config):
             ``None`` where nobody was read, and ``bundle.json`` then does not have the key.
         median_sizes: class -> how large its training cells are in the middle; ``None`` where that was not
             measured, and ``bundle.json`` then does not have the key.
+        assumed_scale: of the training cells, where nobody knows it; ``None`` where it is known or nothing is
+            assumed, and ``bundle.json`` then does not have the key.
         demonstration: it is there for trying the software.
         recipe: the whole configuration of the training.
         versions: of Python and the packages that shaped the model.
@@ -181,6 +203,7 @@ class BundleInfo(Config):
     evidence: Evidence | None = None
     reference_readings: dict[str, tuple[PersonReading, ...]] | None = None
     median_sizes: dict[str, MedianSize] | None = None
+    assumed_scale: AssumedScale | None = None
     demonstration: bool = False
     recipe: dict[str, Any] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
@@ -192,6 +215,12 @@ class BundleInfo(Config):
     def limits(self) -> QualityLimits:
         """The quality limits, with the field that this model sees."""
         return self.quality_limits.model_copy(update={"field": self.preprocess.field})
+
+    @property
+    def micrometres_per_pixel(self) -> float | None:
+        """Of the cells that this model is for: known, else assumed, else ``None``."""
+        known, assumed = self.preprocess.micrometres_per_pixel, self.assumed_scale
+        return known or (assumed.micrometres_per_pixel if assumed else None)
 
     @field_validator("views")
     @classmethod

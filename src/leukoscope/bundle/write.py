@@ -149,7 +149,8 @@ def finish(folder: Path, info: BundleInfo) -> None:
     """Write the card, then ``bundle.json`` with the hash of every file beside it."""
     (folder / CARD).write_text(card(info), encoding="utf-8")
     files = {file.name: sha256_file(file) for file in sorted(folder.iterdir())}
-    later = ("quantisation", "reference_readings", "median_sizes")  # keys that bundles before them lack
+    # keys that bundles before them lack
+    later = ("quantisation", "reference_readings", "median_sizes", "assumed_scale")
     absent = {name for name in later if getattr(info, name) is None}
     document = info.model_copy(update={"files": files}).model_dump(mode="json", exclude=absent)
     try:

@@ -16,6 +16,12 @@ CNMC_MICROMETRES_PER_PIXEL = 0.05
 """Of C-NMC 2019, which publishes none: assumed, because its normal cells, 181 pixels wide in the median, are
 then 9 micrometres wide, as small lymphoid cells are in a dried smear, and its blasts (220 pixels) 11."""
 
+CNMC_SCALE_SOURCE = (
+    "assumed: C-NMC 2019 publishes none; its normal cells are then 9 micrometres wide in the median, as "
+    "small lymphoid cells are in a dried smear"
+)
+"""From where the number above is, as bundles say it."""
+
 RED_CELL_DIAMETER = 7.5
 """Of a red cell in a dried smear, micrometres, in the median."""
 

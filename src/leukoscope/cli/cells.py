@@ -86,7 +86,7 @@ def _assumed_by(bundle: str | None) -> float | None:
         return None
     from leukoscope.bundle.read import open_bundle
 
-    return open_bundle(bundle).info.preprocess.micrometres_per_pixel
+    return open_bundle(bundle).info.micrometres_per_pixel
 
 
 def describe(done: Extraction) -> dict[str, object]:

@@ -163,7 +163,7 @@ def _cells(
 ) -> Inputs:
     if smear is None:
         return resolve(inputs, subject_id=subject_id)
-    target = bundle.info.preprocess.micrometres_per_pixel
+    target = bundle.info.micrometres_per_pixel
     settings = smear if target is None else smear.model_copy(update={"target_pixel_size": target})
     return resolve_smears(inputs, settings, subject_id=subject_id)
 

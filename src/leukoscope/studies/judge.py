@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from leukoscope.bundle.format import (
     Architecture,
+    AssumedScale,
     BundleInfo,
     NoveltyLimit,
     TrainingData,
@@ -192,6 +193,7 @@ def draft(recipe: Recipe, network: CellNetwork, split: Manifest, prepared: Prepa
         forbidding_flags=forbidding_flags(train["quality"]),
         ruler=fit_ruler(train, positive) if measured else None,
         median_sizes=median_sizes(train) if measured else None,
+        assumed_scale=AssumedScale.of(split),
         training_data=TrainingData.of(split),
         recipe=_recorded(recipe),
         versions=versions(),

@@ -216,7 +216,7 @@ class Worker:
         """Find and cut out the cells of a photograph; ``False`` where another worker has taken over."""
         with self._database.read() as session:
             others = others_of(session, photograph)
-        target = self._bundles.info(case.bundle_id).preprocess.micrometres_per_pixel
+        target = self._bundles.info(case.bundle_id).micrometres_per_pixel
         settings = SmearSettings(
             **photograph.settings | {"target_pixel_size": target or CNMC_MICROMETRES_PER_PIXEL}
         )
