@@ -106,8 +106,8 @@ def print_extraction(done: Extraction) -> None:
     """Print what was found in each photograph, how its scale is known, and what was set aside."""
     found = describe(done)
     print(
-        f"{done.out}: {found['num_cells']:,} white cell{'' if found['num_cells'] == 1 else 's'} in {found['num_photographs']:,} "
-        f"photograph{'' if found['num_photographs'] == 1 else 's'}, "
+        f"{done.out}: {found['num_cells']:,} white cell{'' if found['num_cells'] == 1 else 's'} "
+        f"in {found['num_photographs']:,} photograph{'' if found['num_photographs'] == 1 else 's'}, "
         f"{found['num_single']:,} of them single and whole"
     )
     print_photographs(done.photographs)

@@ -188,9 +188,10 @@ def _tell_of_photographs(done: Predicted) -> None:
     print_photographs(done.photographs, err=True)
     if moves := done.scale_moves:
         typer.echo(
-            f"a scale 10 % off, either way, moves the blast probability of {moves.num_cells:,} judged "
-            f"cell{'' if moves.num_cells == 1 else 's'} by {moves.median_change:.3f} in the median, of a tenth of them by {moves.tenth_change:.3f} or "
-            f"more, and calls {moves.num_decisions_changed:,} of them something else",
+            f"a scale 10 % off, either way, moves the blast probability of {moves.num_cells:,} "
+            f"judged cell{'' if moves.num_cells == 1 else 's'} by {moves.median_change:.3f} in the median, "
+            f"of a tenth of them by {moves.tenth_change:.3f} or more, and calls "
+            f"{moves.num_decisions_changed:,} of them something else",
             err=True,
         )
 
