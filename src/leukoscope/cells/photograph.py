@@ -135,19 +135,24 @@ class Drawn(NamedTuple):
     flags: tuple[str, ...]
 
 
+def reduced(image: np.ndarray, longest: int) -> np.ndarray:
+    """A copy whose longer side has at most ``longest`` pixels."""
+    factor = min(1.0, longest / max(image.shape[:2]))
+    size = max(round(image.shape[1] * factor), 1), max(round(image.shape[0] * factor), 1)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+
+
 def draw_overlay(image: np.ndarray, found: Sequence[Drawn], *, longest: int = 2000) -> np.ndarray:
     """The photograph, reduced to ``longest``, and what was found, numbered from 1 and with its flags.
 
     Colours are those of :func:`colour_of`.
     """
-    factor = min(1.0, longest / max(image.shape[:2]))
-    size = max(round(image.shape[1] * factor), 1), max(round(image.shape[0] * factor), 1)
-    picture = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    picture, factor = reduced(image, longest), min(1.0, longest / max(image.shape[:2]))
     for number, (outline, flags) in enumerate(found, start=1):
         colour = colour_of(flags)
         draw_outline(picture, outline * factor, colour)
         x, y = int(outline[:, 0].min() * factor), int(outline[:, 1].max() * factor) + 18
-        place = (max(x, 2), min(y, size[1] - 4))
+        place = (max(x, 2), min(y, picture.shape[0] - 4))
         words = " ".join([str(number), *flags])
         cv2.putText(picture, words, place, cv2.FONT_HERSHEY_SIMPLEX, 0.55, colour, 2, cv2.LINE_AA)
-    return np.asarray(picture)
+    return picture

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from leukoscope.cells.photograph import Drawn, colour_of, draw_outline, draw_overlay
+from leukoscope.cells.photograph import Drawn, colour_of, draw_outline, draw_overlay, reduced
 from leukoscope.core.files import sha256_bytes
 from leukoscope.review.store.derived import Derived
 from leukoscope.review.store.images import ImageStore
@@ -112,7 +112,7 @@ class Places:
         return _jpeg(picture)
 
     def _overview(self, sha256: str, make: Callable[[], np.ndarray]) -> bytes:
-        return self._derived.get(OVERVIEWS, sha256, lambda: _jpeg(_reduced(make(), LONGEST)))
+        return self._derived.get(OVERVIEWS, sha256, lambda: _jpeg(reduced(make(), LONGEST)))
 
     def _surroundings(
         self, sha256: str, box: Box, width: int, height: int, make: Callable[[], np.ndarray]
@@ -127,12 +127,6 @@ def _part(image: np.ndarray, view: View) -> np.ndarray:
     how = cv2.INTER_AREA if view.factor < 1 else cv2.INTER_CUBIC
     size = max(round(view.width * view.factor), 1), max(round(view.height * view.factor), 1)
     return np.asarray(cv2.resize(part, size, interpolation=how))
-
-
-def _reduced(image: np.ndarray, longest: int) -> np.ndarray:
-    factor = min(1.0, longest / max(image.shape[:2]))
-    size = max(round(image.shape[1] * factor), 1), max(round(image.shape[0] * factor), 1)
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
 
 
 def _jpeg(image: np.ndarray) -> bytes:
